@@ -1,0 +1,1 @@
+"""What a workflow is: events, definition graph, event log on Redis, payloads, settings, errors."""

@@ -1,0 +1,91 @@
+"""The settings of a process: defaults < environment < arguments, checked once at the door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import SettingsError
+
+PREFIX = "AGENTAINER_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can be set for every command, by `AGENTAINER_<NAME>` or as an argument.
+
+    Sizes are bytes, durations seconds.
+    """
+
+    #: Redis to use; None means the embedded one.
+    redis_url: str | None = None
+    #: Where the embedded Redis and the launcher keep their files.
+    home: Path = Path("~/.agentainer")
+    #: Prefix of every Redis key.
+    namespace: str = ""
+    #: docker, process, or auto: docker when a daemon answers, else process.
+    runtime: str = "auto"
+    #: Folder with one sub-folder per agent image, for the process runtime.
+    agents: Path | None = None
+    #: How long a silent process keeps what it owns.
+    lease: float = 5.0
+    #: Tasks that one worker runs at a time.
+    slots: int = 100
+    #: Agents that one launcher runs at a time.
+    agent_slots: int = 16
+    #: Values above this size leave the event for a blob of their own.
+    inline_limit: int = 64 * 1024
+    #: Values above this size are refused.
+    payload_limit: int = 16 * 1024 * 1024
+    #: How long the state of a finished workflow is kept.
+    state_ttl: float = 7 * 24 * 3600.0
+    #: How long the log of a finished workflow is kept.
+    log_ttl: float = 30 * 24 * 3600.0
+    #: Lines of output kept per agent.
+    log_lines: int = 10_000
+    log_level: str = "warning"
+
+    def __post_init__(self) -> None:
+        for name in ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.runtime not in ("auto", "docker", "process"):
+            raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
+        if any(c in self.namespace for c in "{} *?[]\n"):
+            raise ValueError(f"namespace must be plain text, got {self.namespace!r}")
+
+    @property
+    def home_path(self) -> Path:
+        return self.home.expanduser().absolute()
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+    """Merge defaults, environment and arguments; an argument of None counts as not given.
+
+    Raises SettingsError naming the variable or argument that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {}
+    for field in Settings.__struct_fields__:
+        if (text := environ.get(PREFIX + field.upper())) not in (None, ""):
+            given[field] = text
+    given.update({name: value for name, value in arguments.items() if value is not None})
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_to_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"cannot use the settings: {_say(str(error))}") from error
+
+
+def _to_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+
+
+def _say(message: str) -> str:
+    """Turn msgspec's `$.lease` into the name of the variable a person sets."""
+    text, _, place = message.partition(" - at `$.")
+    return f"{PREFIX}{place.rstrip('`').upper()}: {text}" if place else text

@@ -1,0 +1,1 @@
+"""Independent consumers of the log: scheduler, launcher, projector, janitor."""

@@ -1,0 +1,1 @@
+"""What executes a job: one module per runtime, one contract for all."""
