@@ -9,8 +9,6 @@ second server on the same files. A pid file could say neither.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
-import hashlib
 import os
 import re
 import signal
@@ -19,29 +17,30 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from .embedded_files import Place, explain, find_place, make_private, read_text, try_lock
 from .errors import EmbeddedRedisError
 from .redis_program import Program, choose_program
 from .settings import Settings
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
+REPLY_TIMEOUT = 5.0
 POLL = 0.02
 
-#: Bytes that every platform accepts as the path of a unix socket.
-SOCKET_PATH_LIMIT = 100
-
 Answer = Literal["ready", "loading", "silent", "absent"]
+
+#: Why a server that runs cannot be used yet.
+PROBLEMS: dict[Answer, str] = {
+    "loading": "loads its append-only file",
+    "silent": "does not answer",
+}
 
 
 class EmbeddedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +49,7 @@ class EmbeddedStatus(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
     url: str
     directory: str
-    #: Why a running server cannot be used yet.
+    #: Why a running one cannot be used yet.
     problem: str | None = None
     pid: int | None = None
     version: str | None = None
@@ -60,45 +59,22 @@ class EmbeddedStatus(msgspec.Struct, frozen=True, kw_only=True):
     keys: int | None = None
 
 
-class Place(msgspec.Struct, frozen=True):
-    """The files of the embedded Redis of one home."""
-
-    directory: Path
-    socket: Path
-
-    @property
-    def url(self) -> str:
-        return f"unix://{quote(str(self.socket))}"
-
-    @property
-    def lock(self) -> Path:
-        return self.directory / "server.lock"
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "redis.log"
-
-    @property
-    def written_by(self) -> Path:
-        return self.directory / "written-by"
-
-
 def ensure(settings: Settings) -> str:
     """Return the URL of the embedded Redis, after starting it when it does not run.
 
     Raises EmbeddedRedisError with the last lines of the server's log when it does not start.
     """
-    place = _place(settings)
+    place = find_place(settings)
     started, deadline = False, time.monotonic() + START_TIMEOUT
-    while (answer := _ask(place)) != "ready":
+    while (answer := _ask(place)[0]) != "ready":
         if answer == "loading":
             deadline = time.monotonic() + START_TIMEOUT
         if time.monotonic() > deadline:
-            raise EmbeddedRedisError(_explain(place, "does not answer"))
-        with _try_lock(place) as lock:
+            raise EmbeddedRedisError(explain(place, "does not answer"))
+        with try_lock(place) as lock:
             if lock is not None and started:
-                raise EmbeddedRedisError(_explain(place, "ended while it started"))
-            if lock is not None and _ask(place) == "absent":
+                raise EmbeddedRedisError(explain(place, "ended while it started"))
+            if lock is not None and _ask(place)[0] == "absent":
                 _start(place, lock)
                 started = True
         time.sleep(POLL)
@@ -107,20 +83,20 @@ def ensure(settings: Settings) -> str:
 
 def status(settings: Settings) -> EmbeddedStatus:
     """Return what runs for these settings, without starting anything."""
-    place = _place(settings)
-    answer = _ask(place)
-    if answer == "absent":
-        return EmbeddedStatus(running=False, url=place.url, directory=str(place.directory))
-    if answer == "silent":
-        return EmbeddedStatus(
-            running=True,
-            url=place.url,
-            directory=str(place.directory),
-            problem="does not answer",
-            pid=_listener(place),
-        )
-    with _client(place) as client:
-        return _describe(place, client.info())
+    place = find_place(settings)
+    answer, info = _ask(place)
+    return EmbeddedStatus(
+        running=answer != "absent",
+        url=place.url,
+        directory=str(place.directory),
+        problem=PROBLEMS.get(answer),
+        pid=_listener(place),
+        version=info.get("redis_version"),
+        program=info.get("executable"),
+        started=_started(info),
+        memory_bytes=info.get("used_memory"),
+        keys=_count_keys(info) if info else None,
+    )
 
 
 def stop(settings: Settings) -> bool:
@@ -128,97 +104,47 @@ def stop(settings: Settings) -> bool:
 
     Raises EmbeddedRedisError when it does not end.
     """
-    place = _place(settings)
-    if _ask(place) == "absent":
+    place = find_place(settings)
+    if _ask(place)[0] == "absent":
         return False
     pid = _listener(place)
     for request in (_shut_down, _terminate, _kill):
         request(place, pid)
         if _wait_for_end(place):
             return True
-    raise EmbeddedRedisError(_explain(place, "does not stop"))
-
-
-def _place(settings: Settings) -> Place:
-    directory = settings.home_path / "redis"
-    path = directory / "redis.sock"
-    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
-        path = _short_directory(directory) / "redis.sock"
-    return Place(directory, path)
-
-
-def _short_directory(directory: Path) -> Path:
-    # Neither TMPDIR nor XDG_RUNTIME_DIR: a login shell and a cron job must find the same socket.
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
-    return Path(f"/tmp/agentainer-{os.geteuid()}-{name}")  # noqa: S108 made private before use
+    raise EmbeddedRedisError(explain(place, "does not stop"))
 
 
 def _client(place: Place) -> redis.Redis:
     return redis.Redis(
         unix_socket_path=str(place.socket),
-        socket_timeout=5,
-        socket_connect_timeout=5,
+        socket_timeout=REPLY_TIMEOUT,
+        socket_connect_timeout=REPLY_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         decode_responses=True,
     )
 
 
-def _ask(place: Place) -> Answer:
+def _ask(place: Place) -> tuple[Answer, dict[str, Any]]:
+    """Return how the server answers to INFO, and what: nothing when it is not ready for that."""
     try:
         with _client(place) as client:
-            client.ping()
+            info: dict[str, Any] = client.info()
     except redis.BusyLoadingError:
-        return "loading"
+        return "loading", {}
     except redis.TimeoutError:
-        return "silent"
+        return "silent", {}
     except redis.ConnectionError:
-        return "absent"
+        return "absent", {}
     except redis.ResponseError:
-        return "ready"  # such as BUSY: alive, and the commands that follow will say more
-    return "ready"
-
-
-@contextmanager
-def _try_lock(place: Place) -> Iterator[int | None]:
-    """Take the server's lock for a moment; yields None when a server or a starter has it."""
-    try:
-        _make_private(place.directory)
-        lock = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise EmbeddedRedisError(
-            f"cannot use {place.directory} for the embedded Redis: {error}. Set AGENTAINER_HOME "
-            "to a folder that you may write, or AGENTAINER_REDIS_URL to a Redis that runs."
-        ) from error
-    try:
-        yield lock if _locked(lock) else None
-    finally:
-        os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _make_private(directory: Path) -> None:
-    """Make the folder readable for its user only; raises PermissionError when it is another's."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = directory.lstat()
-    if facts.st_uid != os.geteuid():
-        raise PermissionError(f"it belongs to user {facts.st_uid}, you are user {os.geteuid()}")
-    if directory.is_symlink():
-        raise PermissionError("it is a symbolic link")
-    if facts.st_mode & 0o077:
-        directory.chmod(0o700)
+        return "ready", {}  # such as BUSY: alive, and the commands that follow will say more
+    return ("loading" if info["loading"] else "ready"), info
 
 
 def _start(place: Place, lock: int) -> None:
-    program = choose_program(_read_text(place.written_by) or None)
+    program = choose_program(read_text(place.written_by) or None)
     try:
-        _make_private(place.socket.parent)
+        make_private(place.socket.parent)
         done = subprocess.run(
             _command(program, place),
             stdin=subprocess.DEVNULL,
@@ -229,10 +155,10 @@ def _start(place: Place, lock: int) -> None:
             umask=0o077,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EmbeddedRedisError(_explain(place, f"cannot be started: {error}")) from error
+        raise EmbeddedRedisError(explain(place, f"cannot be started: {error}")) from error
     if done.returncode != 0:
         said = done.stderr.strip() or done.stdout.strip()
-        raise EmbeddedRedisError(_explain(place, f"cannot be started: {said}"))
+        raise EmbeddedRedisError(explain(place, f"cannot be started: {said}"))
     place.written_by.write_text(str(program))
 
 
@@ -302,38 +228,19 @@ def _signal(place: Place, pid: int | None, number: signal.Signals) -> None:
 def _wait_for_end(place: Place) -> bool:
     deadline = time.monotonic() + STOP_TIMEOUT
     while time.monotonic() < deadline:
-        with _try_lock(place) as lock:
+        with try_lock(place) as lock:
             if lock is not None:
                 return True
         time.sleep(POLL)
     return False
 
 
-def _describe(place: Place, info: dict[str, Any]) -> EmbeddedStatus:
+def _started(info: dict[str, Any]) -> dt.datetime | None:
+    if not info:
+        return None
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=info["uptime_in_seconds"])
-    databases = [info[name] for name in info if re.fullmatch(r"db\d+", name)]
-    return EmbeddedStatus(
-        running=True,
-        url=place.url,
-        directory=str(place.directory),
-        problem="loads its append-only file" if info["loading"] else None,
-        pid=info["process_id"],
-        version=info["redis_version"],
-        program=info["executable"],
-        started=started.replace(microsecond=0),
-        memory_bytes=info["used_memory"],
-        keys=sum(database["keys"] for database in databases),
-    )
+    return started.replace(microsecond=0)
 
 
-def _explain(place: Place, problem: str) -> str:
-    tail = _read_text(place.log).splitlines()[-8:]
-    lines = "".join(f"\n  | {line}" for line in tail)
-    return f"the embedded Redis in {place.directory} {problem}; its log {place.log} ends:{lines}"
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+def _count_keys(info: dict[str, Any]) -> int:
+    return sum(info[name]["keys"] for name in info if re.fullmatch(r"db\d+", name))

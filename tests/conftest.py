@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,9 +56,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    required: list[str] = item.config.getoption("--require") or []
     for name, find_problem in NEEDS.items():
         if item.get_closest_marker(name) and (problem := find_problem()):
-            if name in item.config.getoption("--require"):
+            if name in required:
                 pytest.fail(f"--require {name}: {problem}", pytrace=False)
             pytest.skip(problem)
 
@@ -92,7 +93,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def _serve(program: str, directory: Path) -> Iterator[None]:
+def _serve(program: str, directory: Path) -> Generator[None]:
     # The shell ends the server when its input closes, so also when the test process is killed.
     shell = '"$@" & cat; kill $!; wait'
     options = f"--port 0 --unixsocket {directory}/redis.sock --dir {directory} --appendonly no"

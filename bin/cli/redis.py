@@ -1,0 +1,70 @@
+"""`agentainer redis`: the embedded Redis of this user and home."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ..core import embedded
+from ..core.embedded import EmbeddedStatus
+from ..core.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="The embedded Redis of this user.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what runs; exit with 1 when nothing does."""
+    found = embedded.status(load_settings())
+    _show(found, as_json)
+    raise typer.Exit(0 if found.running else 1)
+
+
+@app.command()
+def start(as_json: AsJson = False) -> None:
+    """Start it unless it runs, and wait until it answers."""
+    settings = load_settings()
+    embedded.ensure(settings)
+    _show(embedded.status(settings), as_json)
+
+
+@app.command()
+def stop(as_json: AsJson = False) -> None:
+    """Stop it; its data stays on disk."""
+    stopped = embedded.stop(load_settings())
+    if as_json:
+        typer.echo(msgspec.json.encode({"stopped": stopped}))
+    else:
+        typer.echo("stopped" if stopped else "was not running")
+
+
+def _show(found: EmbeddedStatus, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+        return
+    for name, value in _rows(found):
+        typer.echo(f"{name:<10} {value}")
+
+
+def _rows(found: EmbeddedStatus) -> list[tuple[str, str]]:
+    rows = [("status", _state(found)), ("url", found.url), ("directory", found.directory)]
+    if found.pid is not None:
+        rows.append(("pid", str(found.pid)))
+    if found.version is not None:
+        rows += [
+            ("program", f"{found.program} {found.version}"),
+            ("started", f"{found.started:%Y-%m-%d %H:%M:%S %Z}"),
+            ("memory", f"{(found.memory_bytes or 0) / 1_000_000:.1f} MB"),
+            ("keys", f"{found.keys:,}"),
+        ]
+    return rows
+
+
+def _state(found: EmbeddedStatus) -> str:
+    if not found.running:
+        return "not running"
+    return f"running, but {found.problem}" if found.problem else "running"
