@@ -13,6 +13,7 @@ from .contract import Launch, Outcome, OutcomeKind
 from .output import Output
 
 StopKind = Literal["cancelled", "timed_out"]
+Cause = Literal["oom_killed", "cannot_start"]
 
 #: Results above this many bytes are refused unless the runtime is told otherwise.
 RESULT_LIMIT = 16 * 1024 * 1024
@@ -22,10 +23,11 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime saw of the end. An exit code of None means that nobody knows it."""
 
     exit_code: int | None
-    oom_killed: bool = False
     #: Set when it was us who ended it.
     stopped: StopKind | None = None
-    #: Why, when the exit code alone does not say it.
+    #: Set when the runtime knows more than the exit code says.
+    cause: Cause | None = None
+    #: In words, when the exit code alone does not say it.
     reason: str = ""
 
 
@@ -60,8 +62,8 @@ def _classify(launch: Launch, ending: Ending) -> tuple[OutcomeKind, str]:
             return "timed_out", f"stopped after its time limit of {launch.limits.timeout_s} s"
         case Ending(stopped="cancelled"):
             return "cancelled", "stopped on request"
-        case Ending(oom_killed=True):
-            return "oom_killed", ending.reason or "a process of it was killed for memory"
+        case Ending(cause="oom_killed" | "cannot_start" as cause):
+            return cause, ending.reason
         case Ending(exit_code=None):
             return "lost", ending.reason
         case Ending(exit_code=0):

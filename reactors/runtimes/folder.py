@@ -2,6 +2,7 @@
 
     <root>/<name>/            only for us; flock on it is the lock of the job
         job.json              whose folder it is
+        starting              its container was asked to start, perhaps by one that died
         stopped.<kind>        somebody asked the job to stop
         share/                what the agent may write
             result.json
@@ -89,6 +90,13 @@ class JobFolder:
     def exists(self) -> bool:
         return self.path.is_dir()
 
+    def mark_starting(self) -> None:
+        (self.path / "starting").touch()
+
+    @property
+    def starting(self) -> bool:
+        return (self.path / "starting").exists()
+
     def mark_stopped(self, kind: StopKind) -> None:
         """Note that it is us who end the job, for whoever will see the end."""
         with suppress(FileNotFoundError):
@@ -100,9 +108,11 @@ class JobFolder:
         return next((kind for kind in kinds if (self.path / f"stopped.{kind}").exists()), None)
 
     def remove(self) -> None:
-        """Delete everything. To be called with the lock held."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        """Delete everything, with the lock held.
+
+        Only what an agent nested in folders of another user can resist a launcher without rights.
+        """
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def folder_of(root: Path, installation: str, launch: Launch) -> JobFolder:
@@ -130,7 +140,7 @@ def _named(path: Path) -> Identity | None:
     if identity is None and (handle := _try_lock(path)) is not None:
         identity = _identity(path)
         if identity is None:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
         os.close(handle)
     return identity
 

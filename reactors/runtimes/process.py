@@ -46,7 +46,7 @@ folder=$1
 read -r self < /proc/$$/stat
 printf '%s\\n' "$self" > "$folder/process"
 exec 3>&-
-cd "$2" && shift 2 && unset OLDPWD && "$@" 2>&4 4>&-
+cd "$2" && shift 2 && unset OLDPWD && (exec "$@" 2>&4 4>&-)
 echo $? > "$folder/exit"
 kill -KILL 0
 """

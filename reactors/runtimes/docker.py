@@ -1,0 +1,293 @@
+"""Jobs as Docker containers, hardened by default.
+
+Docker is the lock: a container's name is derived from its job, so creating it twice finds the
+first. The order is create, start, follow, and remove only when the launcher has recorded the
+outcome. What an inspect says is the truth; waiting and log streams only tell when to look.
+
+One race is left to us: `start` on a container that has just ended runs it again. So `start` holds
+the job's lock on this host while it looks and starts. And when it finds a container that somebody
+began to start and then died, it first gives the daemon time to finish that.
+
+`command` replaces the image's CMD, its ENTRYPOINT stays; an image's STOPSIGNAL is respected.
+The launcher's files must be on the daemon's host, since results come by a mounted folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+from docker.errors import APIError, NotFound
+from docker.utils import parse_repository_tag
+
+from ...core.errors import CannotLaunch, RuntimeUnavailable
+from .answer import RESULT_LIMIT, StopKind, outcome
+from .container import (
+    LABEL,
+    Container,
+    Image,
+    State,
+    belongs,
+    container_options,
+    ending,
+    host_options,
+)
+from .container_log import ContainerLog
+from .contract import Launch, Outcome, Sink, Started
+from .daemon import CONNECTION_ERRORS, Daemon, Info, patiently
+from .folder import JobFolder, folder_of, remaining
+from .image import checked
+from .output import Output
+
+_NOT_FOUND, _CONFLICT = 404, 409
+_AGAIN_S = 0.1
+#: How long a start whose caller died may still be on its way in the daemon.
+_STARTING_S = 5.0
+
+
+class DockerRuntime:
+    """Runs agents as containers, their results in folders below `results`."""
+
+    name = "docker"
+
+    def __init__(
+        self,
+        installation: str,
+        results: Path,
+        *,
+        result_limit: int = RESULT_LIMIT,
+        host: str | None = None,
+    ) -> None:
+        self._installation = installation
+        self._results = results
+        self._result_limit = result_limit
+        self._daemon = Daemon(host)
+        self._info = Info("", "", 1)
+        self._starts = anyio.CapacityLimiter(2)
+
+    async def open(self) -> str:
+        """Connect to the daemon, which has two seconds to answer."""
+        self._info = await self._daemon.open()
+        # Starts beyond twice the cores only make each other slower.
+        self._starts.total_tokens = 2 * self._info.cpus
+        return f"docker {self._info.server_version} at {self._daemon.address}"
+
+    async def start(self, launch: Launch) -> Started:
+        """Create and start the job's container, or adopt it; pull the image when it is not here.
+
+        Raises RuntimeUnavailable when the connection fails: call again, it will adopt.
+        """
+        folder = self._folder(launch)
+        async with folder.locked():
+            folder.prepare()
+            container = await self._find(launch, folder)
+            adopted = container is not None
+            try:
+                container = container or await self._create(launch, folder)
+                if not container.state.started:
+                    await self._start(container, folder)
+            except CannotLaunch:
+                await self._clear(launch, folder)
+                raise
+        return Started(container.id, self._info.name, adopted)
+
+    async def follow(self, launch: Launch, sink: Sink) -> Outcome:
+        """Pass on the whole log from its start, keep the time limit, judge the end.
+
+        A daemon that does not answer is waited for: the job may well go on.
+        """
+        folder, output = self._folder(launch), Output(self._result_limit)
+        container = await patiently(lambda: self._inspect(folder.name))
+        if container is not None:
+            log = ContainerLog(self._daemon, folder.name, output)
+            try:
+                container = await self._watch(launch, container, log, sink)
+            except BaseExceptionGroup as group:
+                raise _only(group) from None
+        state = container.state if container else None
+        end = ending(launch, state, folder.stopped, output.last_lines)
+        return await anyio.to_thread.run_sync(
+            outcome, launch, end, output, folder.result, self._result_limit
+        )
+
+    async def stop(self, launch: Launch) -> None:
+        """SIGTERM, SIGKILL after the grace period, and wait until it is done."""
+        await self._stop(launch, "cancelled")
+
+    async def remove(self, launch: Launch) -> None:
+        """Delete container and folder, killing what still runs."""
+        folder = self._folder(launch)
+        async with folder.locked():
+            await self._clear(launch, folder)
+
+    async def leftovers(self) -> list[tuple[str, str]]:
+        mine = {"label": f"{LABEL}installation={self._installation}"}
+        found = await self._daemon.ask(self._daemon.api.containers, all=True, filters=mine)
+        labels = [one["Labels"] for one in found]
+        jobs = {(one[f"{LABEL}workflow"], one[f"{LABEL}job"]) for one in labels}
+        files = await anyio.to_thread.run_sync(remaining, self._results, self._installation)
+        return sorted(jobs | set(files))
+
+    async def close(self) -> None:
+        await self._daemon.close()
+
+    def _folder(self, launch: Launch) -> JobFolder:
+        return folder_of(self._results, self._installation, launch)
+
+    async def _inspect(self, name: str) -> Container | None:
+        try:
+            found = await self._daemon.ask(self._daemon.api.inspect_container, name)
+        except NotFound:
+            return None
+        return msgspec.convert(found, Container)
+
+    async def _find(self, launch: Launch, folder: JobFolder) -> Container | None:
+        """Find the job's container. Raises CannotLaunch when its name is somebody else's."""
+        container = await self._inspect(folder.name)
+        if container is not None and not belongs(container, self._installation, launch):
+            raise CannotLaunch(
+                "cannot_start",
+                f"a container named {folder.name} is here that was not made for this job; "
+                f"remove or rename it (docker rename {folder.name} …)",
+            )
+        return container
+
+    async def _create(self, launch: Launch, folder: JobFolder) -> Container:
+        image = await self._image(checked(launch.image))
+        options = container_options(launch, image, self._installation, folder)
+        api = self._daemon.api
+        host = api.create_host_config(**host_options(launch, folder, self._info.cpus))
+        try:
+            await self._daemon.ask(api.create_container, launch.image, host_config=host, **options)
+        except APIError as error:
+            if error.status_code != _CONFLICT:
+                raise CannotLaunch("cannot_start", _explain(error)) from error
+        container = await self._find(launch, folder)
+        if container is None:
+            raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
+        return container
+
+    async def _image(self, name: str) -> Image:
+        inspect = self._daemon.api.inspect_image
+        try:
+            return msgspec.convert(await self._daemon.ask(inspect, name), Image)
+        except NotFound:
+            await self._daemon.ask_long(self._pull, name)
+        return msgspec.convert(await self._daemon.ask(inspect, name), Image)
+
+    def _pull(self, image: str) -> None:
+        """Pull in a thread, reading what the daemon says: errors come inside of the stream."""
+        repository, tag = parse_repository_tag(image)
+        try:
+            notes = self._daemon.api.pull(repository, tag or "latest", stream=True, decode=True)
+            problem = next((note["error"] for note in notes if "error" in note), None)
+        except APIError as error:
+            problem = _explain(error)
+        if problem:
+            raise CannotLaunch(
+                "image_missing",
+                f"image {image!r} is not here and cannot be pulled: {problem}. Build it "
+                f"(docker build -t {image} <its folder>) or check the name",
+            )
+
+    async def _start(self, container: Container, folder: JobFolder) -> None:
+        if folder.starting and await self._started_meanwhile(folder.name):
+            return
+        folder.mark_starting()
+        try:
+            async with self._starts:
+                await self._daemon.ask(self._daemon.api.start, container.id)
+        except APIError as error:
+            # Docker can say 500 although it did start.
+            now = await self._inspect(folder.name)
+            if now is None or not now.state.started:
+                raise CannotLaunch("cannot_start", _explain(error)) from error
+
+    async def _started_meanwhile(self, name: str) -> bool:
+        """Give a start of another process, which died in it, time to come through."""
+        until = anyio.current_time() + _STARTING_S
+        while anyio.current_time() < until:
+            found = await self._inspect(name)
+            if found is None or found.state.started:
+                return True
+            await anyio.sleep(_AGAIN_S)
+        return False
+
+    async def _watch(
+        self, launch: Launch, container: Container, log: ContainerLog, sink: Sink
+    ) -> Container | None:
+        ended = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log.copy, sink)
+            tasks.start_soon(self._keep_time, launch, container.state)
+            ended = await self._ended(self._folder(launch).name)
+            await log.finish()
+            tasks.cancel_scope.cancel()
+        return ended
+
+    async def _ended(self, name: str) -> Container | None:
+        """Wait until an inspect says that it does not run, or that it is gone (None)."""
+        while (now := await patiently(lambda: self._inspect(name))) and now.state.running:
+            try:
+                await self._daemon.wait(name)
+            except (RuntimeUnavailable, *CONNECTION_ERRORS):
+                await anyio.sleep(_AGAIN_S)
+        return now
+
+    async def _keep_time(self, launch: Launch, state: State) -> None:
+        """Stop the job at its time limit, counted from its start whoever started it."""
+        if launch.limits.timeout_s is None or not state.started:
+            return
+        started_at = datetime.fromisoformat(state.started_at).timestamp()
+        await anyio.sleep(started_at + launch.limits.timeout_s - time.time())
+        await patiently(lambda: self._stop(launch, "timed_out"))
+
+    async def _stop(self, launch: Launch, kind: StopKind) -> None:
+        folder = self._folder(launch)
+        container = await self._inspect(folder.name)
+        if container is None or not container.state.running:
+            return
+        folder.mark_stopped(kind)
+        grace_s = math.ceil(launch.limits.grace_s)
+        try:
+            await self._daemon.ask_long(self._daemon.api.stop, container.id, grace_s)
+        except APIError as error:
+            if error.status_code != _NOT_FOUND:
+                raise RuntimeUnavailable(f"Docker cannot stop {folder.name}: {error}") from error
+
+    async def _clear(self, launch: Launch, folder: JobFolder) -> None:
+        """Remove what is left of the job, and nobody else's container of that name."""
+        container = await self._inspect(folder.name)
+        if container is not None and belongs(container, self._installation, launch):
+            await self._remove(container.id)
+        await anyio.to_thread.run_sync(folder.remove)
+
+    async def _remove(self, container: str) -> None:
+        try:
+            remove = self._daemon.api.remove_container
+            await self._daemon.ask(remove, container, v=True, force=True)
+        except APIError as error:
+            # Gone, or on its way out by another's hand.
+            if error.status_code not in (_NOT_FOUND, _CONFLICT):
+                raise RuntimeUnavailable(f"Docker cannot remove {container}: {error}") from error
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Unwrap what went wrong when it is one thing, such as an error of the sink."""
+    leaves = group
+    while len(leaves.exceptions) == 1:
+        match leaves.exceptions[0]:
+            case BaseExceptionGroup() as inner:
+                leaves = inner
+            case error:
+                return error
+    return leaves
+
+
+def _explain(error: APIError) -> str:
+    return str(error.explanation or error)
