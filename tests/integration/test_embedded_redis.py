@@ -68,7 +68,7 @@ def test_a_second_call_finds_the_running_server(home: Settings) -> None:
 
 def test_processes_that_start_at_once_share_one_server(home: Settings) -> None:
     with ThreadPoolExecutor() as pool:
-        urls = set(pool.map(lambda _: start_elsewhere(home), range(4)))
+        urls = set(pool.map(start_elsewhere, [home] * 4))
     assert urls == {find_place(home).url}
     # A second server would have written its own first line.
     assert find_place(home).log.read_text().count("Server initialized") == 1
