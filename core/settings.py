@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     #: Lines of output kept per agent.
     log_lines: int = 10_000
     log_level: str = "warning"
+    #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
+    progress: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines"):
@@ -54,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.runtime not in ("auto", "docker", "process"):
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
+        if self.progress not in ("auto", "live", "plain", "off"):
+            raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
         if any(c in self.namespace for c in "{} *?[]\n"):
             raise ValueError(f"namespace must be plain text, got {self.namespace!r}")
 

@@ -1,0 +1,75 @@
+"""Wake who waits: one blocking read per process and lane instead of polling.
+
+An entry says that there is work (`task`, `job`) or brings news about a workflow (`stop` and
+`settled` of a job, `cancel` of a task). Missing one does no harm: after every reconnect and each
+`RECHECK` seconds all listeners look for themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from redis import exceptions
+
+from .connection import BLOCK, is_passing
+from .keys import SHARED
+from .log import EventLog
+
+RECHECK = 15.0
+
+#: Takes (kind, workflow, subject); kind is `recheck` when something may have been missed.
+Listener = Callable[[str, str, str], None]
+
+
+class Bell:
+    def __init__(self, log: EventLog, *, partition: int = 0, lane: str = SHARED) -> None:
+        self._log = log
+        self._key = log.keys.bell(partition, lane)
+        self._last = "0-0"
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def open(self) -> None:
+        """Take the position; what rings from now on is heard."""
+        last: list[Any] = await self._log.connection.call(
+            lambda: self._log.redis.xrevrange(self._key, count=1)
+        )
+        if last:
+            self._last = last[0][0].decode()
+
+    async def run(self) -> None:
+        reader: Any = self._log.connection.reader()
+        checked = anyio.current_time()
+        try:
+            while True:
+                if not await self._hear(reader) or anyio.current_time() - checked > RECHECK:
+                    self._tell("recheck", "", "")
+                    checked = anyio.current_time()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._log.connection.drop(reader)
+
+    async def _hear(self, reader: Any) -> bool:
+        """Pass on what rang; False when Redis was away."""
+        try:
+            answer = await reader.xread({self._key: self._last}, block=int(BLOCK * 1000))
+        except exceptions.RedisError as error:
+            if not is_passing(error):
+                raise
+            await anyio.sleep(0.2)
+            return False
+        for _, entries in answer:
+            for name, fields in entries:
+                self._last = name.decode()
+                self._tell(
+                    fields[b"kind"].decode(), fields[b"w"].decode(), fields[b"subject"].decode()
+                )
+        return True
+
+    def _tell(self, kind: str, workflow: str, subject: str) -> None:
+        for listener in self._listeners:
+            listener(kind, workflow, subject)

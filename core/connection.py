@@ -1,0 +1,139 @@
+"""The one place where Redis clients are made, and how a call survives a lost connection.
+
+redis-py repeats a command ten times by itself, which turns one lost reply into several writes. So
+its retries are off; `Connection.call` repeats instead, and only what is guarded against repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import anyio
+import redis.asyncio
+import structlog
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from .errors import RedisUnavailable
+
+log = structlog.get_logger()
+
+OLDEST = (6, 2)
+PROMISED = (7, 0)
+#: Longest blocking read, seconds; the socket timeout stays well above it.
+BLOCK = 5.0
+SOCKET_TIMEOUT = 15.0
+COMMAND_CONNECTIONS = 8
+
+#: What a reconnect or a little patience cures. LOADING, READONLY and the like are server states.
+_PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError)
+_PASSING_WORDS = ("LOADING", "READONLY", "MISCONF", "OOM", "BUSY ", "MASTERDOWN", "CLUSTERDOWN")
+
+T = TypeVar("T")
+
+
+def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=None,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        health_check_interval=0,
+        protocol=2,
+    )
+    return Redis.from_pool(pool)
+
+
+def is_passing(error: exceptions.RedisError) -> bool:
+    """Tell whether waiting and asking again can help."""
+    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS)
+
+
+def redact(url: str) -> str:
+    """The URL without its password, fit for logs and messages."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+class Connection:
+    """A pool for commands, and dedicated clients for blocking reads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.redis = make_client(url)
+        self._readers: list[Redis] = []
+        self._waiting = False
+
+    async def open(self) -> None:
+        """Check that a Redis of a usable version answers. Raises RedisUnavailable."""
+        try:
+            info = cast(dict[str, Any], await self.redis.info("server"))
+        except (exceptions.RedisError, OSError) as error:
+            raise RedisUnavailable(redact(self.url), _say(error)) from error
+        found = str(info.get("valkey_version") or info.get("redis_version"))
+        if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
+            raise RedisUnavailable(
+                redact(self.url),
+                f"it has version {found}, needed is {PROMISED[0]}.{PROMISED[1]} or newer",
+            )
+
+    def reader(self) -> Redis:
+        """A client with one connection of its own, for reads that block."""
+        client = make_client(self.url, connections=1)
+        self._readers.append(client)
+        return client
+
+    async def drop(self, reader: Redis) -> None:
+        """Close a client that `reader` gave out."""
+        self._readers.remove(reader)
+        await reader.aclose()
+
+    async def call(self, command: Callable[[], Awaitable[T]]) -> T:
+        """Run a command that is safe to repeat; wait and repeat while Redis is away.
+
+        Errors that no waiting cures go to the caller.
+        """
+        delay = 0.05
+        while True:
+            try:
+                result = await command()
+            except exceptions.RedisError as error:
+                if not is_passing(error):
+                    raise
+                self._say_waiting(error)
+            else:
+                self._say_back()
+                return result
+            await anyio.sleep(delay)
+            delay = min(delay * 2, 1.0)
+
+    async def close(self) -> None:
+        for client in [*self._readers, self.redis]:
+            await client.aclose()
+
+    def _say_waiting(self, error: Exception) -> None:
+        if not self._waiting:
+            log.warning("redis.away", url=redact(self.url), problem=_say(error))
+        self._waiting = True
+
+    def _say_back(self) -> None:
+        if self._waiting:
+            log.warning("redis.back", url=redact(self.url))
+        self._waiting = False
+
+
+def _say(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+__all__ = ["BLOCK", "Connection", "make_client", "redact", "redis"]

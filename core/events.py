@@ -1,0 +1,330 @@
+"""The facts of a workflow's log: one frozen struct per event type, one table of them all.
+
+Names are `noun.verb` in the past tense. JSON of an event is its struct without the type, which is
+a field of its own in the stream entry. Fields may be added with defaults; an entry of an unknown
+type is kept as `Unknown` and shown, never dropped.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from .payloads import NULL
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """A payload that lives beside the log, at `workflow:<id>:blob:<digest>`."""
+
+    digest: str
+    size: int
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why something failed, in words a person can act on."""
+
+    #: Exception class or kind of outcome: `ValueError`, `oom_killed`, `image_missing` …
+    type: str
+    message: str
+    traceback: str = ""
+    job: str | None = None
+    exit_code: int | None = None
+    last_lines: list[str] = []
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of all events."""
+
+    type: ClassVar[str] = ""
+
+
+class WorkflowCreated(Event, frozen=True):
+    """A run was asked for. The graph is in `flow:definitions` under its digest."""
+
+    type: ClassVar[str] = "workflow.created"
+    name: str
+    definition: str
+    #: `module:class`, for people; code is loaded only from what a worker was started with.
+    code: str = ""
+    #: Arguments of the class's `__init__`: `{"args": […], "kwargs": {…}}`.
+    init: msgspec.Raw = NULL
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+    #: Inputs too large for the event.
+    blobs: dict[str, Blob] = {}
+    #: Items of fan-outs over a callable, by step.
+    items: msgspec.Raw = msgspec.Raw(b"{}")
+    tags: dict[str, str] = {}
+
+
+class WorkflowStarted(Event, frozen=True):
+    type: ClassVar[str] = "workflow.started"
+
+
+class WorkflowAdopted(Event, frozen=True):
+    """The process that ran the workflow is gone; the engine of its partition goes on with it."""
+
+    type: ClassVar[str] = "workflow.adopted"
+    lane: str
+
+
+class WorkflowCancelRequested(Event, frozen=True):
+    type: ClassVar[str] = "workflow.cancel_requested"
+    reason: str = ""
+
+
+class WorkflowCompleted(Event, frozen=True):
+    type: ClassVar[str] = "workflow.completed"
+    result: msgspec.Raw = NULL
+    blob: Blob | None = None
+
+
+class WorkflowFailed(Event, frozen=True):
+    type: ClassVar[str] = "workflow.failed"
+    step: str
+    error: Failure
+    index: int | None = None
+
+
+class WorkflowCancelled(Event, frozen=True):
+    type: ClassVar[str] = "workflow.cancelled"
+    reason: str = ""
+
+
+class StepScheduled(Event, frozen=True):
+    """The step's dependencies are met. `queued` of its `tasks` are ready now, the rest follows."""
+
+    type: ClassVar[str] = "step.scheduled"
+    step: str
+    tasks: int
+    queued: int
+
+
+class TasksQueued(Event, frozen=True):
+    """More tasks of a large fan-out are ready: `count` from index `first` on."""
+
+    type: ClassVar[str] = "tasks.queued"
+    step: str
+    first: int
+    count: int
+
+
+class StepCompleted(Event, frozen=True):
+    type: ClassVar[str] = "step.completed"
+    step: str
+
+
+class StepFailed(Event, frozen=True):
+    """A task failed for good; tasks that had not started never will."""
+
+    type: ClassVar[str] = "step.failed"
+    step: str
+    error: Failure
+    #: The task that failed; none when the step could not be scheduled.
+    index: int | None = None
+
+
+class StepCancelled(Event, frozen=True):
+    type: ClassVar[str] = "step.cancelled"
+    step: str
+
+
+class TaskStarted(Event, frozen=True):
+    """A worker claimed the task."""
+
+    type: ClassVar[str] = "task.started"
+    step: str
+    index: int
+    attempt: int
+    worker: str
+
+
+class TaskCompleted(Event, frozen=True):
+    type: ClassVar[str] = "task.completed"
+    step: str
+    index: int
+    attempt: int
+    result: msgspec.Raw = NULL
+    blob: Blob | None = None
+
+
+class TaskFailed(Event, frozen=True):
+    type: ClassVar[str] = "task.failed"
+    step: str
+    index: int
+    attempt: int
+    error: Failure
+
+
+class TaskLost(Event, frozen=True):
+    """The worker that had claimed the task fell silent; the task is ready again."""
+
+    type: ClassVar[str] = "task.lost"
+    step: str
+    index: int
+    attempt: int
+    worker: str
+
+
+class TaskCancelled(Event, frozen=True):
+    type: ClassVar[str] = "task.cancelled"
+    step: str
+    index: int
+    attempt: int
+
+
+class StateUpdated(Event, frozen=True):
+    """State changed. Each change is `{"op", "key", …}`; `incr` says the new value."""
+
+    type: ClassVar[str] = "state.updated"
+    changes: list[StateChange]
+
+
+class StateChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    op: Literal["set", "delete", "incr", "append"]
+    key: str
+    #: New value (set, incr) or the appended item.
+    value: msgspec.Raw = NULL
+    by: float | int = 0
+
+
+class JobEvent(Event, frozen=True):
+    """Base of what happens to one agent."""
+
+    step: str
+    index: int
+    job: str
+
+
+class JobRequested(JobEvent, frozen=True):
+    """A step asked for an agent. `spec` is what a runtime needs to launch it."""
+
+    type: ClassVar[str] = "job.requested"
+    attempt: int
+    name: str
+    spec: JobSpec
+
+
+class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the user asked to run. Sizes are bytes, durations seconds."""
+
+    image: str
+    command: list[str] | None = None
+    env: dict[str, str] = {}
+    input: msgspec.Raw = NULL
+    network: str = "none"
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+
+
+class JobLaunched(JobEvent, frozen=True):
+    type: ClassVar[str] = "job.launched"
+    container: str
+    host: str
+    runtime: str
+    #: True when a container that was already there was taken over.
+    adopted: bool = False
+
+
+class JobStopRequested(JobEvent, frozen=True):
+    type: ClassVar[str] = "job.stop_requested"
+
+
+class JobSucceeded(JobEvent, frozen=True):
+    type: ClassVar[str] = "job.succeeded"
+    result: msgspec.Raw = NULL
+    blob: Blob | None = None
+
+
+class JobFailed(JobEvent, frozen=True):
+    type: ClassVar[str] = "job.failed"
+    error: Failure
+
+
+class JobCancelled(JobEvent, frozen=True):
+    type: ClassVar[str] = "job.cancelled"
+
+
+class Unknown(Event, frozen=True):
+    """An event of a type that this release does not know, kept as it is."""
+
+    name: str
+    data: msgspec.Raw
+
+
+EVENTS: dict[str, type[Event]] = {
+    event.type: event
+    for event in (
+        WorkflowCreated,
+        WorkflowStarted,
+        WorkflowAdopted,
+        WorkflowCancelRequested,
+        WorkflowCompleted,
+        WorkflowFailed,
+        WorkflowCancelled,
+        StepScheduled,
+        TasksQueued,
+        StepCompleted,
+        StepFailed,
+        StepCancelled,
+        TaskStarted,
+        TaskCompleted,
+        TaskFailed,
+        TaskLost,
+        TaskCancelled,
+        StateUpdated,
+        JobRequested,
+        JobLaunched,
+        JobStopRequested,
+        JobSucceeded,
+        JobFailed,
+        JobCancelled,
+    )
+}
+
+#: The events that end a workflow.
+TERMINAL = frozenset({"workflow.completed", "workflow.failed", "workflow.cancelled"})
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event as the log holds it. Times are ms of the Redis server's clock."""
+
+    version: int
+    ts: int
+    event: Event
+    by: str = ""
+    #: Version of the event that led to this one.
+    cause: int | None = None
+    digest: str = ""
+
+    @property
+    def type(self) -> str:
+        return type_of(self.event)
+
+
+_encode = msgspec.json.Encoder().encode
+_decoders = {name: msgspec.json.Decoder(event).decode for name, event in EVENTS.items()}
+
+
+def type_of(event: Event) -> str:
+    return event.name if isinstance(event, Unknown) else event.type
+
+
+def encode_event(event: Event) -> str:
+    """The JSON of an entry's `data`, as text: Redis' Lua has no binary type in MessagePack."""
+    data = bytes(event.data) if isinstance(event, Unknown) else _encode(event)
+    return data.decode()
+
+
+def decode_event(name: str, data: bytes | msgspec.Raw) -> Event:
+    """Decode the JSON of one entry; what this release cannot read comes back as Unknown."""
+    decode = _decoders.get(name)
+    if decode is None:
+        return Unknown(name=name, data=msgspec.Raw(bytes(data)))
+    try:
+        return decode(data)
+    except msgspec.ValidationError:
+        return Unknown(name=name, data=msgspec.Raw(bytes(data)))

@@ -1,0 +1,76 @@
+"""Every Redis key, by name. Nothing else in the package spells one.
+
+    workflow:<id>:events               STREAM  the log, the only truth; entry id <version>-0
+    workflow:<id>:meta                 HASH    what the scripts check: version, digest, status, lane …
+    workflow:<id>                      STRING  document (projection)
+    workflow:<id>:state                HASH    state, key -> JSON (projection, inside the append)
+    workflow:<id>:steps                LIST    steps as JSON (projection)
+    workflow:<id>:step:<step>:jobs     SET     job ids (projection)
+    workflow:<id>:commands             HASH    idempotency key -> outcome of the first call
+    workflow:<id>:effects              HASH    recorded effects of steps, by name
+    workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
+    workflow:<id>:args                 HASH    arguments of steps that have tasks out
+    workflow:<id>:limits               HASH    max_workers of those steps (0: none)
+    workflow:<id>:ready                SET     steps with ready tasks
+    workflow:<id>:ready:<step>         LIST    ready tasks
+    workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
+    workflow:<id>:blobs                HASH    digest -> payload too large for an event
+    workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
+
+    flow:<p>:feed                      STREAM  every append of the partition, for reactors
+    flow:<p>:owners                    HASH    lane -> "<deadline> <token>"
+    flow:<p>:sessions                  ZSET    living workers and launchers by deadline
+    flow:<p>:session:<session>         HASH    what a session has claimed, counted
+    flow:<p>:active                    SET     workflows that have not ended
+    flow:<p>:workflows[:<status>]      ZSET    listing by creation time
+    flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
+    flow:<p>:<lane>:feed               STREAM  feed of a private lane
+    flow:<p>:<lane>:jobs               LIST    jobs to launch
+    flow:<p>:<lane>:claimed            HASH    launched jobs -> claim
+    flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
+    flow:definitions                   HASH    digest -> definition
+    flow:installation                  STRING  name of this installation, on labels of containers
+
+A *lane* is what one engine owns: the shared lane of a partition, or the private lane of one
+workflow that runs inside the process that called `run()`.
+
+Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
+event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
+used; a private lane's keys are deleted when its workflow ends or moves to the shared lane.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+SHARED = "shared"
+
+
+class Keys:
+    """Spell keys below one namespace prefix."""
+
+    def __init__(self, namespace: str = "", partitions: int = 1) -> None:
+        self.prefix = f"{namespace}:" if namespace else ""
+        self.partitions = partitions
+        self.definitions = f"{self.prefix}flow:definitions"
+        self.installation = f"{self.prefix}flow:installation"
+
+    def partition(self, workflow_id: str) -> int:
+        return crc32(workflow_id.encode()) % self.partitions
+
+    def workflow(self, workflow_id: str, *parts: str) -> str:
+        return ":".join([f"{self.prefix}workflow:{workflow_id}", *parts])
+
+    def events(self, workflow_id: str) -> str:
+        return self.workflow(workflow_id, "events")
+
+    def flow(self, partition: int, *parts: str) -> str:
+        return ":".join([f"{self.prefix}flow:{partition}", *parts])
+
+    def feed(self, partition: int, lane: str = SHARED) -> str:
+        return (
+            self.flow(partition, "feed") if lane == SHARED else self.flow(partition, lane, "feed")
+        )
+
+    def bell(self, partition: int, lane: str = SHARED) -> str:
+        return self.flow(partition, lane, "bell")

@@ -1,0 +1,197 @@
+"""The event log of workflows on Redis: read, follow, and what lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import msgspec
+from redis import exceptions
+
+from .connection import BLOCK, Connection, is_passing
+from .definition import Definition
+from .errors import WorkflowNotFound
+from .events import Blob, Recorded, decode_event
+from .ids import digest, new_key
+from .keys import Keys
+from .scripts import Scripts
+from .settings import Settings
+
+PAGE = 1000
+
+Fields = dict[bytes, bytes]
+Entry = tuple[bytes, Fields]
+
+_decode_definition = msgspec.json.Decoder(Definition).decode
+
+
+class EventLog:
+    """One Redis: its connection, its keys, its scripts, and typed reading."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.settings = settings
+        self.connection = Connection(url)
+        self.keys = Keys(settings.namespace)
+        self.scripts = Scripts(self.connection, self.keys)
+        self._definitions: dict[str, Definition] = {}
+
+    @property
+    def redis(self) -> Any:
+        """For commands that only read. redis-py's types do not tell its async answers."""
+        return self.connection.redis
+
+    async def open(self) -> None:
+        await self.connection.open()
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+    async def read(
+        self, workflow: str, *, after: int = 0, limit: int | None = None
+    ) -> list[Recorded]:
+        """Events of a workflow with a version above `after`, in order."""
+        events: list[Recorded] = []
+        while limit is None or len(events) < limit:
+            count = PAGE if limit is None else min(PAGE, limit - len(events))
+            entries = await self._range(workflow, after, count)
+            events += [decode_entry(entry) for entry in entries]
+            if len(entries) < count:
+                break
+            after = events[-1].version
+        return events
+
+    async def read_one(self, workflow: str, version: int) -> Recorded:
+        """Raises WorkflowNotFound when the log has no such version."""
+        events = await self.read(workflow, after=version - 1, limit=1)
+        if not events or events[0].version != version:
+            raise WorkflowNotFound(workflow)
+        return events[0]
+
+    async def _range(self, workflow: str, after: int, count: int) -> list[Entry]:
+        key = self.keys.events(workflow)
+        return await self.connection.call(
+            lambda: self.redis.xrange(key, min=f"({after}-0", count=count)
+        )
+
+    async def follow(self, workflow: str, *, after: int = 0) -> AsyncIterator[list[Recorded]]:
+        """Batches of events as they come, from version `after` on, for ever."""
+        async for entries in self.follow_stream(self.keys.events(workflow), f"{after}-0"):
+            yield [decode_entry(entry) for entry in entries]
+
+    async def follow_stream(self, key: str, last: str) -> AsyncIterator[list[Entry]]:
+        """Entries of a stream above `last` as they come; waits while Redis is away."""
+        reader: Any = self.connection.reader()
+        try:
+            while True:
+                try:
+                    answer = await reader.xread({key: last}, count=PAGE, block=int(BLOCK * 1000))
+                except exceptions.RedisError as error:
+                    if not is_passing(error):
+                        raise
+                    await anyio.sleep(0.2)
+                    continue
+                for _, entries in answer:
+                    last = entries[-1][0]
+                    yield entries
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.connection.drop(reader)
+
+    async def exists(self, workflow: str) -> bool:
+        return bool(
+            await self.connection.call(lambda: self.redis.exists(self.keys.events(workflow)))
+        )
+
+    async def put_definition(self, definition: Definition) -> None:
+        await self.connection.call(
+            lambda: self.redis.hsetnx(self.keys.definitions, definition.digest, definition.json)
+        )
+
+    async def get_definition(self, name: str) -> Definition:
+        if name not in self._definitions:
+            data = await self.connection.call(lambda: self.redis.hget(self.keys.definitions, name))
+            if data is None:
+                raise WorkflowNotFound(f"(definition {name})")
+            self._definitions[name] = _decode_definition(data)
+        return self._definitions[name]
+
+    async def put_blob(self, workflow: str, data: bytes) -> Blob:
+        """Store a payload beside the log under its digest. Storing it again changes nothing."""
+        blob = Blob(digest(data), len(data))
+        key = self.keys.workflow(workflow, "blobs")
+        await self.connection.call(lambda: self.redis.hset(key, blob.digest, data))
+        return blob
+
+    async def get_blob(self, workflow: str, name: str) -> bytes:
+        key = self.keys.workflow(workflow, "blobs")
+        data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, name))
+        if data is None:
+            raise WorkflowNotFound(f"{workflow} (payload {name})")
+        return data
+
+    async def settled(self, workflow: str, effect: str) -> tuple[str, str, str] | None:
+        """(job, event type, event data) of an agent that has ended, by the name of its effect."""
+        key = self.keys.workflow(workflow, "effects")
+        value: bytes | None = await self.connection.call(lambda: self.redis.hget(key, effect))
+        _, job, kind, data = [*(value or b"").decode().split(" ", 3), "", "", "", ""][:4]
+        return (job, kind, data) if kind else None
+
+    async def read_logs(self, workflow: str, job: str, *, last: int | None = None) -> list[str]:
+        """Lines of an agent's output, oldest first; only the last ones when `last` is given."""
+        key = self.keys.workflow(workflow, "job", job, "logs")
+        entries: list[Entry] = await self.connection.call(
+            lambda: self.redis.xrevrange(key, count=last)
+        )
+        return [fields[b"text"].decode() for _, fields in reversed(entries)]
+
+    async def installation(self) -> str:
+        """The name of this Redis and namespace, made once; labels of containers carry it."""
+        key = self.keys.installation
+        await self.connection.call(lambda: self.redis.set(key, new_key()[:12], nx=True))
+        name: bytes = await self.connection.call(lambda: self.redis.get(key))
+        return name.decode()
+
+
+def decode_entry(entry: Entry) -> Recorded:
+    name, fields = entry
+    cause = fields.get(b"cause")
+    return Recorded(
+        version=int(name[:-2]),
+        ts=int(fields[b"ts"]),
+        event=decode_event(fields[b"type"].decode(), fields[b"data"]),
+        by=fields[b"by"].decode(),
+        cause=int(cause) if cause else None,
+        digest=fields[b"dg"].decode(),
+    )
+
+
+class FeedEntry(msgspec.Struct, frozen=True):
+    """What one append posted: consecutive events of one workflow."""
+
+    id: str
+    workflow: str
+    lane: str
+    events: list[Recorded]
+
+
+_decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).decode
+
+
+def decode_feed_entry(entry: Entry) -> FeedEntry:
+    name, fields = entry
+    first, ts, by = int(fields[b"v"]), int(fields[b"ts"]), fields[b"by"].decode()
+    posts = _decode_posts(fields[b"e"])
+    last = len(posts) - 1
+    chained = fields[b"dg"].decode()
+    return FeedEntry(
+        id=name.decode(),
+        workflow=fields[b"w"].decode(),
+        lane=fields[b"lane"].decode(),
+        events=[
+            Recorded(
+                first + i, ts, decode_event(kind, data), by, cause, chained if i == last else ""
+            )
+            for i, (kind, cause, data) in enumerate(posts)
+        ],
+    )

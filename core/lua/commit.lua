@@ -1,0 +1,72 @@
+-- An engine's decision: append events, queue tasks, cancel steps, end the workflow.
+--
+-- Closes the race with whoever took over the lane (its token is no longer in `owners`) and with
+-- its own lost reply (`commit` names the last one applied). Workers go on appending between the
+-- engine's look and this call: cancelling a step therefore acts on the leases there are now, and
+-- the last event is only written when the engine had seen all others.
+--
+-- call: id, lane, token, commit, by, events [[type, data, cause]…] (cause > 0: version,
+--       cause <= 0: minus the position in `events`), queue [{step, max, cause, args, tasks}…]
+--       (tasks: [[index, attempt, item]…], cause as above), cancel [step…], status, version (last)
+-- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status} {"fenced"}
+local log = open_log(call.id)
+local owner = redis.call('HGET', flow_key('owners'), call.lane)
+if not log or not owner or string.match(owner, ' (.*)$') ~= call.token or log.lane ~= call.lane then
+  return reply({ 'fenced' })
+end
+local meta = workflow_key(call.id, 'meta')
+if redis.call('HGET', meta, 'commit') == call.commit then return reply({ 'duplicate', log.version }) end
+if ended(log) or (call.version and call.version ~= log.version) then
+  return reply({ 'conflict', log.version, log.status })
+end
+
+local versions = {}
+local function version_of(cause)
+  if cause and cause <= 0 then return versions[1 - cause] end
+  return cause
+end
+
+for position, event in ipairs(call.events) do
+  versions[position] = append(log, event[1], event[2], call.by, version_of(event[3]))
+end
+
+for _, step in ipairs(call.cancel) do
+  redis.call('DEL', workflow_key(call.id, 'ready:' .. step))
+  redis.call('SREM', workflow_key(call.id, 'ready'), step)
+  local leased = redis.call('HVALS', workflow_key(call.id, 'leased:' .. step))
+  for _, value in ipairs(leased) do
+    local lease = parse_lease(value)
+    append(log, 'task.cancelled', task_json(step, lease.index, lease.attempt) .. '}', call.by, versions[1])
+    release_task(call.id, step, lease)
+    ring_bell(log.lane, 'cancel', call.id, step .. '|' .. lease.index)
+  end
+  stop_jobs(log, function(record) return record.step == step end, call.by)
+end
+
+for _, batch in ipairs(call.queue) do
+  local cause = version_of(batch.cause)
+  local entries = {}
+  for i, task in ipairs(batch.tasks) do
+    entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
+  end
+  for i = 1, #entries, 500 do
+    redis.call('RPUSH', workflow_key(call.id, 'ready:' .. batch.step), unpack(entries, i, math.min(i + 499, #entries)))
+  end
+  redis.call('SADD', workflow_key(call.id, 'ready'), batch.step)
+  redis.call('HSET', workflow_key(call.id, 'limits'), batch.step, batch.max)
+  if batch.args then redis.call('HSET', workflow_key(call.id, 'args'), batch.step, batch.args) end
+end
+if #call.queue > 0 then
+  join_ring(log)
+  ring_bell(log.lane, 'task', call.id)
+end
+
+redis.call('HSET', meta, 'commit', call.commit)
+if call.status then
+  redis.call('HSET', meta, 'status', call.status)
+  redis.call('SREM', flow_key('active'), call.id)
+  redis.call('DEL', workflow_key(call.id, 'args'), workflow_key(call.id, 'limits'),
+    workflow_key(call.id, 'effects'))
+end
+close_log(log)
+return reply({ 'appended', log.version, log.digest, now })

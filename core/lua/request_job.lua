@@ -1,0 +1,34 @@
+-- A step asks for an agent: launched once per name, however often the step body runs.
+--
+-- Looking whether this task already has an agent of that name and recording the new one are one,
+-- so a body that is re-run after a crash finds the agent instead of paying for a second. Only the
+-- holder of the task may ask. An agent that failed is launched anew: that is a retry.
+--
+-- call: id, step, index, token, effect, base (job id of the first launch), rest (JSON of the event
+--       without step, index and job)
+-- reply: {"requested", job} {"found", job, kind, data} (kind "" while it runs) {"lost"}
+local log = open_log(call.id)
+local lease = log and held(call.id, call.step, call.index, call.token)
+if not lease then return reply({ 'lost' }) end
+
+local launch = 1
+local effect = redis.call('HGET', workflow_key(call.id, 'effects'), call.effect)
+if effect then
+  local n, job, kind, data = string.match(effect, '^(%d+) (%S+) (%S*) ?(.*)$')
+  if kind ~= 'job.failed' and kind ~= 'job.cancelled' then return reply({ 'found', job, kind, data }) end
+  launch = tonumber(n) + 1
+end
+
+local job = launch == 1 and call.base or (call.base .. '~' .. launch)
+local record = {
+  state = 'queued', step = call.step, index = call.index, effect = call.effect, launch = launch, token = '',
+}
+local data = job_json(job, record) .. ',' .. string.sub(call.rest, 2)
+record.version = append(log, 'job.requested', data, lease.session, lease.version)
+record.requested = record.version
+redis.call('HSET', workflow_key(call.id, 'effects'), call.effect, launch .. ' ' .. job .. ' ')
+save_job(call.id, job, record)
+redis.call('RPUSH', flow_key(log.lane .. ':jobs'), call.id .. ' ' .. job)
+ring_bell(log.lane, 'job', call.id, job)
+close_log(log)
+return reply({ 'requested', job })

@@ -1,0 +1,106 @@
+-- Take over from the dead: give their tasks and jobs back, adopt their private lanes.
+--
+-- Reading that a session is past its deadline and taking what it held are one, so a worker that
+-- renews in between either keeps everything or nothing. Its late results find no lease. Tasks go
+-- to the front of their queue; one that was lost `max_losses` times fails instead, because it may
+-- be what kills its workers. Jobs keep their id: the next launcher on that host finds the container.
+--
+-- call: limit (entries), max_losses
+-- reply: {tasks, jobs, lanes} (counts of what was taken back; call again while any is above 0)
+local counts = { 0, 0, 0 }
+
+local function fail_poison(log, step, lease)
+  append(log, 'task.failed', task_json(step, lease.index, lease.attempt)
+    .. ',"error":{"type":"Poison","message":"lost ' .. (lease.losses + 1) .. ' workers while it ran"}}',
+    'janitor', lease.version)
+end
+
+local function requeue(log, step, lease)
+  append(log, 'task.lost', task_json(step, lease.index, lease.attempt)
+    .. ',"worker":"' .. lease.session .. '"}', 'janitor', lease.version)
+  local entry = '[' .. lease.index .. ',' .. lease.attempt .. ',' .. (lease.losses + 1) .. ','
+    .. log.version .. ',' .. lease.item .. ']'
+  redis.call('LPUSH', workflow_key(log.id, 'ready:' .. step), entry)
+  redis.call('SADD', workflow_key(log.id, 'ready'), step)
+end
+
+local function take_tasks(log, session, step)
+  for _, value in ipairs(redis.call('HVALS', workflow_key(log.id, 'leased:' .. step))) do
+    local lease = parse_lease(value)
+    if lease.session == session and counts[1] < call.limit then
+      counts[1] = counts[1] + 1
+      redis.call('HDEL', workflow_key(log.id, 'leased:' .. step), lease.index)
+      if lease.losses + 1 >= call.max_losses then fail_poison(log, step, lease)
+      else requeue(log, step, lease) end
+      count_claim(session, log.id .. '|' .. step, -1)
+    end
+  end
+  join_ring(log)
+  ring_bell(log.lane, 'task', log.id)
+end
+
+local function take_jobs(log, session)
+  local jobs = redis.call('HGETALL', workflow_key(log.id, 'jobs'))
+  for i = 1, #jobs, 2 do
+    local record = cjson.decode(jobs[i + 1])
+    if record.token ~= '' and string.match(record.token, '^(.*)/') == session then
+      counts[2] = counts[2] + 1
+      record.token = ''
+      record.state = record.state == 'stopping' and 'stopping' or 'queued'
+      save_job(log.id, jobs[i], record)
+      redis.call('LPUSH', flow_key(log.lane .. ':jobs'), log.id .. ' ' .. jobs[i])
+      ring_bell(log.lane, 'job', log.id, jobs[i])
+    end
+  end
+  redis.call('HDEL', flow_key('session:' .. session), log.id .. '|')
+end
+
+local function take_session(session)
+  local key = flow_key('session:' .. session)
+  for _, holding in ipairs(redis.call('HKEYS', key)) do
+    local id, step = string.match(holding, '^(.*)|(.*)$')
+    local log = open_log(id)
+    if not log or ended(log) then redis.call('HDEL', key, holding)
+    elseif step == '' then take_jobs(log, session)
+    else take_tasks(log, session, step) end
+    if log then close_log(log) end
+    if counts[1] >= call.limit then return end
+  end
+  redis.call('DEL', key)
+  redis.call('ZREM', flow_key('sessions'), session)
+end
+
+local function adopt(lane)
+  local id = string.sub(lane, 5)  -- run:<id>
+  local log = open_log(id)
+  if log and log.lane == lane then
+    counts[3] = counts[3] + 1
+    log.by = 'janitor'
+    log.first = log.version  -- posted even when empty: the shared engine then looks at it
+    if not ended(log) then
+      log.first = append(log, 'workflow.adopted', '{"lane":"' .. lane .. '"}', 'janitor')
+    end
+    log.lane = SHARED
+    redis.call('HSET', workflow_key(id, 'meta'), 'lane', SHARED)
+    for _, job in ipairs(redis.call('LRANGE', flow_key(lane .. ':jobs'), 0, -1)) do
+      redis.call('RPUSH', flow_key(SHARED .. ':jobs'), job)
+    end
+    close_log(log)
+    if redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then join_ring(log) end
+    ring_bell(SHARED, 'task', id)
+    ring_bell(SHARED, 'job', id)
+    redis.call('DEL', flow_key(lane .. ':ring:' .. log.name))
+  end
+  redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'))
+  redis.call('HDEL', flow_key('owners'), lane)
+end
+
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf', now, 'LIMIT', 0, 10)) do
+  if counts[1] < call.limit then take_session(session) end
+end
+local owners = redis.call('HGETALL', flow_key('owners'))
+for i = 1, #owners, 2 do
+  local deadline = tonumber(string.match(owners[i + 1], '^(%d+)'))
+  if owners[i] ~= SHARED and deadline <= now then adopt(owners[i]) end
+end
+return reply(counts)

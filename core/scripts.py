@@ -1,0 +1,403 @@
+"""The Lua scripts, one typed function each. Nothing else writes to Redis.
+
+A script is sent by digest and loaded when the server does not know it. Arguments and answers are
+MessagePack, which costs a tenth of what as many Redis arguments do; text only, for Redis' Lua knows
+no binary type of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import msgspec
+from redis.exceptions import NoScriptError
+
+from .connection import Connection
+from .keys import Keys
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """Applied. `digest` and `ts` (ms) are those of the entry with this version."""
+
+    version: int
+    digest: str = ""
+    ts: int = 0
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """The same call had been applied before."""
+
+    version: int
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Not applied: the workflow is elsewhere than the caller expected."""
+
+    version: int
+    status: str
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """Not applied: the idempotency key was used for something else."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Not applied: there is no such workflow."""
+
+
+class Fenced(msgspec.Struct, frozen=True):
+    """Not applied: the lane has another owner."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Not applied: the caller no longer holds the task or job."""
+
+
+CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing
+CommitOutcome = Appended | Duplicate | Conflict | Fenced
+
+_OUTCOMES: dict[str, type] = {
+    "appended": Appended,
+    "duplicate": Duplicate,
+    "conflict": Conflict,
+    "mismatch": Mismatch,
+    "missing": Missing,
+    "fenced": Fenced,
+    "lost": Lost,
+}
+
+
+class Batch(msgspec.Struct):
+    """Tasks of one step to queue. `tasks` are (index, attempt, item as JSON)."""
+
+    step: str
+    max: int
+    #: Version of the event that queues them, or minus its position in the commit.
+    cause: int
+    tasks: list[tuple[int, int, str]]
+    args: str | None = None
+
+
+class ClaimedTask(msgspec.Struct, array_like=True):
+    #: JSON `[index, attempt, losses, cause, item]`
+    entry: str
+    version: int
+
+
+class ClaimedStep(msgspec.Struct, array_like=True):
+    workflow: str
+    name: str
+    step: str
+    args: str
+    tasks: list[ClaimedTask]
+
+
+class ClaimedJob(msgspec.Struct, array_like=True):
+    workflow: str
+    job: str
+    requested: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The agent exists. `type` and `data` are its last event's when it has settled, else empty."""
+
+    job: str
+    type: str = ""
+    data: str = ""
+
+
+class StateRefused(msgspec.Struct, frozen=True):
+    """Not applied: the change does not fit what is stored."""
+
+    key: str
+    problem: str
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Not applied: the workflow is over."""
+
+    status: str
+
+
+_claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
+_claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+@cache
+def source(name: str) -> tuple[str, str]:
+    """(text, sha1) of a script with the prelude in front."""
+    folder = resources.files(__package__) / "lua"
+    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Scripts:
+    """Call the scripts on one Redis. Each call may be repeated: the guards make that harmless."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    async def _run(self, name: str, partition: int, **call: Any) -> bytes:
+        text, sha = source(name)
+        route = self._keys.flow(partition, "owners")
+        packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
+        execute = self._connection.redis.execute_command
+
+        async def send() -> bytes:
+            try:
+                answer: bytes = await execute("EVALSHA", sha, 1, route, packed)
+            except NoScriptError:
+                answer = await execute("EVAL", text, 1, route, packed)
+            return answer
+
+        return await self._connection.call(send)
+
+    async def append(
+        self,
+        workflow: str,
+        *,
+        key: str,
+        content: str,
+        events: list[tuple[str, str]],
+        by: str,
+        statuses: list[str] | None = None,
+        version: int | None = None,
+        status: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> CommandOutcome:
+        call = {
+            "id": workflow,
+            "key": key,
+            "content": content,
+            "events": events,
+            "by": by,
+            "statuses": statuses,
+            "version": version,
+            "status": status,
+            "meta": meta,
+        }
+        given = {name: value for name, value in call.items() if value is not None}
+        return _outcome(await self._run("append", self._keys.partition(workflow), **given))
+
+    async def commit(
+        self,
+        workflow: str,
+        *,
+        lane: str,
+        token: str,
+        commit: str,
+        events: list[tuple[str, str, int | None]],
+        queue: list[Batch],
+        cancel: list[str],
+        by: str,
+        status: str | None = None,
+        version: int | None = None,
+    ) -> CommitOutcome:
+        final = {"status": status, "version": version} if status else {}
+        answer = await self._run(
+            "commit",
+            self._keys.partition(workflow),
+            id=workflow,
+            lane=lane,
+            token=token,
+            commit=commit,
+            events=events,
+            queue=queue,
+            cancel=cancel,
+            by=by,
+            **final,
+        )
+        return _outcome(answer)
+
+    async def claim(
+        self,
+        partition: int,
+        *,
+        lane: str,
+        session: str,
+        token: str,
+        want: int,
+        definitions: list[str],
+        lease_ms: int,
+    ) -> list[ClaimedStep]:
+        answer = await self._run(
+            "claim",
+            partition,
+            lane=lane,
+            session=session,
+            token=token,
+            want=want,
+            definitions=definitions,
+            lease_ms=lease_ms,
+        )
+        return _claimed_steps(answer)
+
+    async def settle(
+        self,
+        partition: int,
+        *,
+        session: str,
+        groups: list[tuple[str, str, list[tuple[int, str, str, str]]]],
+    ) -> list[tuple[str, str, int]]:
+        """Groups are (workflow, step, [(index, token, event type, data)]); returns the refused."""
+        answer = _decode(await self._run("settle", partition, session=session, groups=groups))
+        return [(workflow, step, index) for workflow, step, index in answer]
+
+    async def request_job(
+        self,
+        workflow: str,
+        *,
+        step: str,
+        index: int,
+        token: str,
+        effect: str,
+        base: str,
+        rest: str,
+    ) -> Found | Lost:
+        answer = await self._run(
+            "request_job",
+            self._keys.partition(workflow),
+            id=workflow,
+            step=step,
+            index=index,
+            token=token,
+            effect=effect,
+            base=base,
+            rest=rest,
+        )
+        word, *facts = _decode(answer)
+        return Lost() if word == "lost" else Found(*facts)
+
+    async def stop_job(
+        self, workflow: str, *, step: str, index: int, token: str, job: str
+    ) -> Literal["stopped", "lost"]:
+        call = {"id": workflow, "step": step, "index": index, "token": token, "job": job}
+        word: Literal["stopped", "lost"]
+        (word,) = _decode(await self._run("stop_job", self._keys.partition(workflow), **call))
+        return word
+
+    async def claim_jobs(
+        self, partition: int, *, lane: str, session: str, token: str, want: int, lease_ms: int
+    ) -> list[ClaimedJob]:
+        answer = await self._run(
+            "claim_jobs",
+            partition,
+            lane=lane,
+            session=session,
+            token=token,
+            want=want,
+            lease_ms=lease_ms,
+        )
+        return _claimed_jobs(answer)
+
+    async def settle_job(
+        self, workflow: str, *, job: str, token: str, type: str, rest: str, final: bool
+    ) -> Literal["appended", "stopping", "lost"]:
+        call = {
+            "id": workflow,
+            "job": job,
+            "token": token,
+            "type": type,
+            "rest": rest,
+            "final": final,
+        }
+        answer = _decode(await self._run("settle_job", self._keys.partition(workflow), **call))
+        word: Literal["appended", "stopping", "lost"] = answer[0]
+        return word
+
+    async def change_state(
+        self,
+        workflow: str,
+        *,
+        by: str,
+        changes: list[dict[str, Any]],
+        claim: dict[str, Any] | None = None,
+    ) -> list[str | None] | Lost | Missing | Ended | StateRefused:
+        """Apply changes; returns the JSON of each key after its change (None: gone).
+
+        `claim` is {step, index, token, write} of the task that writes, None for anybody else.
+        """
+        answer = await self._run(
+            "state",
+            self._keys.partition(workflow),
+            id=workflow,
+            by=by,
+            changes=changes,
+            **(claim or {}),
+        )
+        match _decode(answer):
+            case ["appended", values]:
+                return [value or None for value in values]
+            case ["ended", status]:
+                return Ended(status)
+            case ["refused", key, problem]:
+                return StateRefused(key, problem)
+            case ["missing"]:
+                return Missing()
+            case _:
+                return Lost()
+
+    async def renew(
+        self,
+        partition: int,
+        *,
+        lanes: list[tuple[str, str]],
+        sessions: list[str],
+        lease_ms: int,
+        release: bool = False,
+    ) -> list[bool]:
+        answer = await self._run(
+            "renew",
+            partition,
+            lanes=lanes,
+            sessions=sessions,
+            lease_ms=lease_ms,
+            **({"release": True} if release else {}),
+        )
+        return [bool(held) for held in _decode(answer)]
+
+    async def close_lane(
+        self, partition: int, *, lane: str, token: str, sessions: list[str]
+    ) -> None:
+        await self._run("close_lane", partition, lane=lane, token=token, sessions=sessions)
+
+    async def sweep(self, partition: int, *, limit: int = 1000, max_losses: int = 3) -> list[int]:
+        """Returns how many (tasks, jobs, lanes) were taken back from dead owners."""
+        answer = await self._run("sweep", partition, limit=limit, max_losses=max_losses)
+        return [int(count) for count in _decode(answer)]
+
+    async def acknowledge(
+        self, partition: int, *, lane: str, token: str, feed: str, group: str, id: str
+    ) -> bool:
+        """Move the group's position; False when the lane has another owner."""
+        call = {"lane": lane, "token": token, "feed": feed, "group": group, "id": id}
+        return bool(_decode(await self._run("acknowledge", partition, **call)))
+
+    async def write_logs(
+        self, workflow: str, *, job: str, lines: list[tuple[int, str, str]], limit: int, first: bool
+    ) -> None:
+        call = {"id": workflow, "job": job, "lines": lines, "max": limit}
+        await self._run(
+            "write_logs",
+            self._keys.partition(workflow),
+            **call,
+            **({"first": True} if first else {}),
+        )
+
+    async def project(self, workflow: str, **documents: Any) -> bool:
+        answer = await self._run(
+            "project", self._keys.partition(workflow), id=workflow, **documents
+        )
+        return bool(_decode(answer))
+
+
+def _outcome(answer: bytes) -> Any:
+    word, *facts = _decode(answer)
+    return _OUTCOMES[word](*facts)

@@ -1,0 +1,367 @@
+"""The workflow view: everything that status, scheduling and documents ask, folded from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from ..core import events as e
+from ..core.definition import Definition
+from ..core.payloads import NULL
+
+WorkflowStatus = Literal[
+    "created", "running", "paused", "failing", "cancelling", "completed", "failed", "cancelled"
+]
+StepStatus = Literal["pending", "scheduled", "running", "completed", "failed", "cancelled"]
+TaskStatus = Literal["running", "completed", "failed", "lost", "cancelled"]
+JobStatus = Literal["requested", "running", "stopping", "succeeded", "failed", "cancelled"]
+
+#: In `touched`: every step of the definition.
+ALL = "*"
+
+#: A result: JSON in the event, or where it lies beside the log.
+Result = msgspec.Raw | e.Blob
+
+
+class Gap(Exception):
+    """Raised when the next event of a view is not the one that follows: read the log in between."""
+
+
+class RolledBack(Exception):
+    """Raised when the log is not the one this view was folded from: drop the view, fold again."""
+
+
+class TaskView(msgspec.Struct):
+    attempt: int
+    status: TaskStatus
+    worker: str
+    started_ms: int
+    ended_ms: int | None = None
+    error: e.Failure | None = None
+    #: Version of the event that settled it.
+    settled_version: int | None = None
+
+
+class StepView(msgspec.Struct):
+    id: str
+    status: StepStatus = "pending"
+    total: int = 0
+    queued: int = 0
+    completed: int = 0
+    running: int = 0
+    tasks: dict[int, TaskView] = {}
+    results: dict[int, Result] = {}
+    #: Indexes of failed tasks, in the order in which they failed.
+    failures: list[int] = []
+    jobs: list[str] = []
+    error: e.Failure | None = None
+    failed_index: int | None = None
+    scheduled_ms: int | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    #: Version of the last event that concerns the step.
+    version: int = 0
+
+
+class JobView(msgspec.Struct):
+    id: str
+    step: str
+    index: int
+    attempt: int
+    name: str
+    image: str
+    status: JobStatus
+    requested_ms: int
+    launched_ms: int | None = None
+    ended_ms: int | None = None
+    container: str = ""
+    host: str = ""
+    runtime: str = ""
+    error: e.Failure | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class WorkflowView(msgspec.Struct):
+    """The state of one workflow at `version`. Changed only by `apply`."""
+
+    id: str
+    version: int = 0
+    digest: str = ""
+    status: WorkflowStatus = "created"
+    name: str = ""
+    code: str = ""
+    definition_digest: str = ""
+    init: msgspec.Raw = NULL
+    input: dict[str, Result] = {}
+    items: dict[str, msgspec.Raw] = {}
+    tags: dict[str, str] = {}
+    steps: dict[str, StepView] = {}
+    jobs: dict[str, JobView] = {}
+    state: dict[str, msgspec.Raw] = {}
+    result: Result | None = None
+    error: e.WorkflowFailed | None = None
+    reason: str = ""
+    created_ms: int = 0
+    started_ms: int | None = None
+    updated_ms: int = 0
+    ended_ms: int | None = None
+    unsettled_jobs: int = 0
+    #: Steps whose next move is to be decided; whoever decides empties it.
+    touched: set[str] = set()
+    #: Jobs the documents do not show yet; the projector empties it.
+    new_jobs: list[str] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def active(self) -> list[StepView]:
+        """Steps that have begun and not ended."""
+        return [step for step in self.steps.values() if step.status in ("scheduled", "running")]
+
+    def step(self, name: str) -> StepView:
+        if name not in self.steps:
+            self.steps[name] = StepView(name)
+        return self.steps[name]
+
+    def in_order(self, definition: Definition) -> list[StepView]:
+        return [self.step(spec.id) for spec in definition.steps]
+
+
+_decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def fold(workflow: str, events: Iterable[e.Recorded]) -> WorkflowView:
+    """Fold a whole log."""
+    view = WorkflowView(workflow)
+    for recorded in events:
+        apply(view, recorded)
+    return view
+
+
+def apply(view: WorkflowView, recorded: e.Recorded) -> WorkflowView:
+    """Advance a view by one event. Reading a log has four cases.
+
+    seen: nothing changes; next: applied; gap: raises Gap; rolled back: raises RolledBack.
+    """
+    if recorded.version <= view.version:
+        if recorded.version == view.version and _differ(recorded.digest, view.digest):
+            raise RolledBack(view.id)
+        return view
+    if recorded.version > view.version + 1:
+        raise Gap(f"{view.id}: has {view.version}, got {recorded.version}")
+    evolve = _EVOLVE.get(type(recorded.event))
+    if evolve is not None:
+        evolve(view, recorded.event, recorded)
+    view.version = recorded.version
+    view.digest = recorded.digest
+    view.updated_ms = recorded.ts
+    return view
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one and other and one != other)
+
+
+def _created(view: WorkflowView, event: e.WorkflowCreated, at: e.Recorded) -> None:
+    view.name, view.code, view.definition_digest = event.name, event.code, event.definition
+    view.init, view.tags = event.init, event.tags
+    view.input = {**_decode_map(event.input), **event.blobs}
+    view.items = _decode_map(event.items)
+    view.created_ms = at.ts
+
+
+def _started(view: WorkflowView, event: e.WorkflowStarted, at: e.Recorded) -> None:
+    view.status, view.started_ms = "running", at.ts
+    view.touched.add(ALL)
+
+
+def _cancel_requested(view: WorkflowView, event: e.WorkflowCancelRequested, at: e.Recorded) -> None:
+    view.status, view.reason = "cancelling", event.reason
+    view.touched.add(ALL)
+
+
+def _workflow_completed(view: WorkflowView, event: e.WorkflowCompleted, at: e.Recorded) -> None:
+    view.status, view.ended_ms = "completed", at.ts
+    view.result = event.blob or event.result
+
+
+def _workflow_failed(view: WorkflowView, event: e.WorkflowFailed, at: e.Recorded) -> None:
+    view.status, view.ended_ms, view.error = "failed", at.ts, event
+
+
+def _workflow_cancelled(view: WorkflowView, event: e.WorkflowCancelled, at: e.Recorded) -> None:
+    view.status, view.ended_ms = "cancelled", at.ts
+    view.reason = event.reason or view.reason
+
+
+def _scheduled(view: WorkflowView, event: e.StepScheduled, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.status, step.total, step.queued = "scheduled", event.tasks, event.queued
+    step.scheduled_ms = at.ts
+
+
+def _queued(view: WorkflowView, event: e.TasksQueued, at: e.Recorded) -> None:
+    _touch(view, event.step, at).queued = event.first + event.count
+
+
+def _step_completed(view: WorkflowView, event: e.StepCompleted, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.status, step.ended_ms = "completed", at.ts
+
+
+def _step_failed(view: WorkflowView, event: e.StepFailed, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.status, step.ended_ms, step.error = "failed", at.ts, event.error
+    step.failed_index = event.index
+    if view.status != "cancelling":
+        view.status = "failing"
+
+
+def _step_cancelled(view: WorkflowView, event: e.StepCancelled, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.status, step.ended_ms = "cancelled", at.ts
+
+
+def _task_started(view: WorkflowView, event: e.TaskStarted, at: e.Recorded) -> None:
+    step = view.step(event.step)
+    step.version = at.version
+    step.running += 1
+    if step.status == "scheduled":
+        step.status, step.started_ms = "running", at.ts
+    step.tasks[event.index] = TaskView(event.attempt, "running", event.worker, at.ts)
+
+
+def _task_completed(view: WorkflowView, event: e.TaskCompleted, at: e.Recorded) -> None:
+    step = _end_task(view, event, at, "completed")
+    step.completed += 1
+    step.results[event.index] = event.blob or event.result
+
+
+def _task_failed(view: WorkflowView, event: e.TaskFailed, at: e.Recorded) -> None:
+    step = _end_task(view, event, at, "failed")
+    step.tasks[event.index].error = event.error
+    step.failures.append(event.index)
+
+
+def _task_lost(view: WorkflowView, event: e.TaskLost, at: e.Recorded) -> None:
+    _end_task(view, event, at, "lost")
+
+
+def _task_cancelled(view: WorkflowView, event: e.TaskCancelled, at: e.Recorded) -> None:
+    _end_task(view, event, at, "cancelled")
+
+
+TaskEnd = e.TaskCompleted | e.TaskFailed | e.TaskLost | e.TaskCancelled
+
+
+def _end_task(view: WorkflowView, event: TaskEnd, at: e.Recorded, status: TaskStatus) -> StepView:
+    step = _touch(view, event.step, at)
+    step.running -= 1
+    task = step.tasks[event.index]
+    task.status, task.ended_ms, task.settled_version = status, at.ts, at.version
+    return step
+
+
+def _touch(view: WorkflowView, name: str, at: e.Recorded) -> StepView:
+    step = view.step(name)
+    step.version = at.version
+    view.touched.add(name)
+    return step
+
+
+def _state_updated(view: WorkflowView, event: e.StateUpdated, at: e.Recorded) -> None:
+    for change in event.changes:
+        match change.op:
+            case "delete":
+                view.state.pop(change.key, None)
+            case "append":
+                view.state[change.key] = _appended(view.state.get(change.key), change.value)
+            case _:
+                view.state[change.key] = change.value
+
+
+def _appended(old: msgspec.Raw | None, item: msgspec.Raw) -> msgspec.Raw:
+    inside = bytes(old)[1:-1] if old else b""
+    return msgspec.Raw(b"[" + inside + (b"," if inside else b"") + bytes(item) + b"]")
+
+
+def _job_requested(view: WorkflowView, event: e.JobRequested, at: e.Recorded) -> None:
+    view.jobs[event.job] = JobView(
+        event.job,
+        event.step,
+        event.index,
+        event.attempt,
+        event.name,
+        event.spec.image,
+        "requested",
+        at.ts,
+    )
+    view.step(event.step).jobs.append(event.job)
+    view.new_jobs.append(event.job)
+    view.unsettled_jobs += 1
+
+
+def _job_launched(view: WorkflowView, event: e.JobLaunched, at: e.Recorded) -> None:
+    job = view.jobs[event.job]
+    job.launched_ms = job.launched_ms or at.ts
+    job.container, job.host, job.runtime = event.container, event.host, event.runtime
+    if job.status == "requested":
+        job.status = "running"
+
+
+def _job_stop_requested(view: WorkflowView, event: e.JobStopRequested, at: e.Recorded) -> None:
+    view.jobs[event.job].status = "stopping"
+
+
+def _job_succeeded(view: WorkflowView, event: e.JobSucceeded, at: e.Recorded) -> None:
+    _end_job(view, event, at, "succeeded")
+
+
+def _job_failed(view: WorkflowView, event: e.JobFailed, at: e.Recorded) -> None:
+    _end_job(view, event, at, "failed").error = event.error
+
+
+def _job_cancelled(view: WorkflowView, event: e.JobCancelled, at: e.Recorded) -> None:
+    _end_job(view, event, at, "cancelled")
+
+
+def _end_job(view: WorkflowView, event: e.JobEvent, at: e.Recorded, status: JobStatus) -> JobView:
+    job = view.jobs[event.job]
+    job.status, job.ended_ms = status, at.ts
+    view.unsettled_jobs -= 1
+    view.touched.add(event.step)
+    return job
+
+
+_EVOLVE: dict[type[e.Event], Callable[[WorkflowView, Any, e.Recorded], None]] = {
+    e.WorkflowCreated: _created,
+    e.WorkflowStarted: _started,
+    e.WorkflowCancelRequested: _cancel_requested,
+    e.WorkflowCompleted: _workflow_completed,
+    e.WorkflowFailed: _workflow_failed,
+    e.WorkflowCancelled: _workflow_cancelled,
+    e.StepScheduled: _scheduled,
+    e.TasksQueued: _queued,
+    e.StepCompleted: _step_completed,
+    e.StepFailed: _step_failed,
+    e.StepCancelled: _step_cancelled,
+    e.TaskStarted: _task_started,
+    e.TaskCompleted: _task_completed,
+    e.TaskFailed: _task_failed,
+    e.TaskLost: _task_lost,
+    e.TaskCancelled: _task_cancelled,
+    e.StateUpdated: _state_updated,
+    e.JobRequested: _job_requested,
+    e.JobLaunched: _job_launched,
+    e.JobStopRequested: _job_stop_requested,
+    e.JobSucceeded: _job_succeeded,
+    e.JobFailed: _job_failed,
+    e.JobCancelled: _job_cancelled,
+}

@@ -1,0 +1,144 @@
+"""What the tasks of a step get: arguments from inputs and results, items of a fan-out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..core.definition import Bind, Definition, StepSpec
+from ..core.events import Blob
+from ..projections.workflow import Result, WorkflowView
+
+_encode = msgspec.json.Encoder().encode
+_decode_items = msgspec.json.Decoder(int | list[msgspec.Raw]).decode
+
+
+class Args(msgspec.Struct, omit_defaults=True):
+    """Arguments that all tasks of a step share. Blobs are fetched by who runs the task."""
+
+    values: dict[str, msgspec.Raw] = {}
+    #: (parameter, position in its list or -1 for the whole value, digest)
+    blobs: list[tuple[str, int, str]] = []
+    #: The parameter that gets the task's item.
+    item: str | None = None
+
+
+class NotItems(Exception):
+    """Raised when a step is to fan out over something that is no count and no list."""
+
+
+class NeedsBlob(Exception):
+    """Raised when a decision needs a payload that lies beside the log."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+
+def bind(definition: Definition, step: StepSpec, view: WorkflowView) -> Args:
+    """Collect the arguments of a step whose dependencies have completed."""
+    args = Args()
+    for parameter, source in step.binds.items():
+        if source.item:
+            args.item = parameter
+        elif source.input is not None and source.input in view.input:
+            _put(args, parameter, view.input[source.input])
+        elif source.step is not None:
+            _bind_result(args, parameter, definition.by_id[source.step], view)
+    return args
+
+
+def _bind_result(args: Args, parameter: str, source: StepSpec, view: WorkflowView) -> None:
+    step = view.step(source.id)
+    if source.parallel:
+        results = [step.results[index] for index in range(step.total)]
+        args.values[parameter] = join(results)
+        args.blobs += [
+            (parameter, i, r.digest) for i, r in enumerate(results) if isinstance(r, Blob)
+        ]
+        return
+    _put(args, parameter, step.results[0])
+
+
+def _put(args: Args, parameter: str, value: Result) -> None:
+    if isinstance(value, Blob):
+        args.blobs.append((parameter, -1, value.digest))
+    else:
+        args.values[parameter] = value
+
+
+def join(results: Sequence[Result]) -> msgspec.Raw:
+    """One JSON list of results in item order; null where a payload lies beside the log."""
+    parts = [b"null" if isinstance(result, Blob) else bytes(result) for result in results]
+    return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+
+
+def items(
+    definition: Definition, step: StepSpec, view: WorkflowView, blobs: dict[str, bytes]
+) -> list[msgspec.Raw]:
+    """The items of a fan-out as JSON; a plain step has one, null.
+
+    Raises NotItems when the source is neither a count nor a list, NeedsBlob when it lies beside
+    the log and is not in `blobs`.
+    """
+    if step.parallel is None:
+        return [msgspec.Raw(b"null")]
+    try:
+        found = _decode_items(_source(definition, step, step.parallel.over, view, blobs))
+    except msgspec.DecodeError as error:
+        raise NotItems(
+            f"step {step.id!r} fans out over {_name(step)}, which must be a count or a list: {error}"
+        ) from error
+    if isinstance(found, list):
+        return found
+    if found < 0:
+        raise NotItems(f"step {step.id!r} fans out over {_name(step)}, which is {found}")
+    return [msgspec.Raw(b"%d" % index) for index in range(found)]
+
+
+def _source(
+    definition: Definition, step: StepSpec, over: Bind, view: WorkflowView, blobs: dict[str, bytes]
+) -> bytes | msgspec.Raw:
+    if step.id in view.items:
+        return view.items[step.id]
+    if over.step is None:
+        return _load(view.input.get(over.input or "", msgspec.Raw(b"null")), blobs)
+    if definition.by_id[over.step].parallel:
+        return join_payloads(view, over.step, blobs)
+    return _load(view.step(over.step).results[0], blobs)
+
+
+def join_payloads(view: WorkflowView, name: str, blobs: dict[str, bytes]) -> bytes:
+    step = view.step(name)
+    return b"[" + b",".join(bytes(_load(step.results[i], blobs)) for i in range(step.total)) + b"]"
+
+
+def _load(result: Result, blobs: dict[str, bytes]) -> bytes | msgspec.Raw:
+    if not isinstance(result, Blob):
+        return result
+    if result.digest not in blobs:
+        raise NeedsBlob(result.digest)
+    return blobs[result.digest]
+
+
+def result_of(definition: Definition, view: WorkflowView, blobs: dict[str, bytes]) -> bytes:
+    """The JSON a run returns: the last step's result, a dict by name when several steps end it."""
+    values = {name: _step_result(definition.by_id[name], view, blobs) for name in definition.ends}
+    if len(values) == 1:
+        (value,) = values.values()
+        return bytes(value)
+    return _encode({name: msgspec.Raw(bytes(value)) for name, value in values.items()})
+
+
+def _step_result(
+    step: StepSpec, view: WorkflowView, blobs: dict[str, bytes]
+) -> bytes | msgspec.Raw:
+    if step.parallel:
+        return join_payloads(view, step.id, blobs)
+    return _load(view.step(step.id).results[0], blobs)
+
+
+def _name(step: StepSpec) -> str:
+    over = step.parallel.over if step.parallel else Bind()
+    return f"the result of step {over.step!r}" if over.step else f"input {over.input!r}"

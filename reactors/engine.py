@@ -1,0 +1,328 @@
+"""Own a lane, fold its workflows from the feed, commit what the scheduler decides.
+
+Why nothing is lost: the feed carries every append; the engine moves its position only after it has
+committed what the entries called for; whoever owns the lane next starts at that position and
+decides again. Why nothing happens twice: a commit needs the lane's token, and deciding again on a
+log that has the events already gives nothing new.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+from redis import exceptions
+
+from ..core import events as e
+from ..core.connection import BLOCK, is_passing
+from ..core.definition import Definition
+from ..core.ids import new_session
+from ..core.keys import SHARED
+from ..core.log import EventLog, FeedEntry, decode_feed_entry
+from ..core.scripts import Appended, Conflict, Fenced
+from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, fold
+from .binding import NeedsBlob, result_of
+from .projector import Projector
+from .scheduler import Decision, decide
+
+log = structlog.get_logger()
+
+GROUP = "engine"
+READ = 256
+#: Workflows whose commits are under way at the same time.
+COMMITS = 8
+#: Ended workflows remembered, so that echoes of their last events cost no look at the log.
+REMEMBERED = 10_000
+
+
+class LaneLost(Exception):
+    """Raised when another engine owns the lane now."""
+
+
+class Held:
+    """A workflow in memory: its view, its definition, payloads that decisions needed."""
+
+    def __init__(self, view: WorkflowView, definition: Definition) -> None:
+        self.view = view
+        self.definition = definition
+        self.blobs: dict[str, bytes] = {}
+        self.commits = 0
+
+
+class Engine:
+    """Schedule the workflows of one lane for as long as it is ours."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        projector: Projector,
+        *,
+        partition: int = 0,
+        lane: str = SHARED,
+        watch: Callable[[WorkflowView], None] | None = None,
+    ) -> None:
+        self._log = event_log
+        self._projector = projector
+        self.partition = partition
+        self.lane = lane
+        self.token = ""
+        #: Set when a private lane is done with or was lost.
+        self.stopped = anyio.Event()
+        self._watch = watch or (lambda view: None)
+        self._feed = event_log.keys.feed(partition, lane)
+        self._held: dict[str, Held] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    async def run(self) -> None:
+        """Serve the lane. A shared one is acquired again when it was lost, a private one is not."""
+        while not self.stopped.is_set():
+            if not self.token:
+                await self.acquire()
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._keep)
+                    tasks.start_soon(self._serve)
+            except* LaneLost:
+                log.warning("engine.lane_lost", lane=self.lane, partition=self.partition)
+                self._held.clear()
+                self.token = ""
+                if self.lane != SHARED:
+                    self.stopped.set()
+
+    async def acquire(self) -> None:
+        """Wait until the lane is ours."""
+        token = new_session("engine")
+        while not await self._renew(token):
+            await anyio.sleep(self._log.settings.lease / 5)
+        self.token = token
+
+    async def release(self, sessions: list[str]) -> None:
+        """Let somebody else take over at once: the lane, and what the sessions hold."""
+        await self._log.scripts.renew(
+            self.partition,
+            lanes=[(self.lane, self.token)],
+            sessions=sessions,
+            lease_ms=0,
+            release=True,
+        )
+
+    async def _keep(self) -> None:
+        while True:
+            await anyio.sleep(self._log.settings.lease / 3)
+            if not await self._renew(self.token):
+                raise LaneLost
+
+    async def _renew(self, token: str) -> bool:
+        lease_ms = int(self._log.settings.lease * 1000)
+        (held,) = await self._log.scripts.renew(
+            self.partition, lanes=[(self.lane, token)], sessions=[], lease_ms=lease_ms
+        )
+        return held
+
+    async def open_feed(self) -> tuple[str, bool]:
+        """Position of our group on the feed, and whether the feed is new to us."""
+        try:
+            await self._log.redis.xgroup_create(self._feed, GROUP, id="$", mkstream=True)
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        else:
+            return await self._position(), True
+        return await self._position(), False
+
+    async def _position(self) -> str:
+        groups = await self._log.redis.xinfo_groups(self._feed)
+        mine = next(group for group in groups if group["name"] == GROUP.encode())
+        position: bytes = mine["last-delivered-id"]
+        return position.decode()
+
+    async def _serve(self) -> None:
+        position, is_new = await self._log.connection.call(self.open_feed)
+        if is_new:
+            await self._take_stock()
+        reader: Any = self._log.connection.reader()
+        try:
+            while True:
+                entries = await self._read(reader, position)
+                if entries:
+                    await self._handle([decode_feed_entry(entry) for entry in entries])
+                    position = entries[-1][0].decode()
+                    await self._acknowledge(position)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._log.connection.drop(reader)
+
+    async def _read(self, reader: Any, position: str) -> list[Any]:
+        try:
+            answer = await reader.xread({self._feed: position}, count=READ, block=int(BLOCK * 1000))
+        except exceptions.RedisError as error:
+            if not is_passing(error):
+                raise
+            await anyio.sleep(0.2)
+            return []
+        return answer[0][1] if answer else []
+
+    async def _acknowledge(self, position: str) -> None:
+        moved = await self._log.scripts.acknowledge(
+            self.partition,
+            lane=self.lane,
+            token=self.token,
+            feed=self._feed,
+            group=GROUP,
+            id=position,
+        )
+        if not moved:
+            raise LaneLost
+
+    async def _take_stock(self) -> None:
+        """Decide on every workflow that has not ended: the feed tells nothing of before."""
+        key = self._log.keys.flow(self.partition, "active")
+        for name in await self._log.connection.call(lambda: self._log.redis.smembers(key)):
+            lane = await self._log.connection.call(
+                lambda name=name: self._log.redis.hget(
+                    self._log.keys.workflow(name.decode(), "meta"), "lane"
+                )
+            )
+            if lane is not None and lane.decode() == self.lane:
+                await self._advance(await self._load(name.decode()))
+
+    async def _handle(self, entries: list[FeedEntry]) -> None:
+        by_workflow: dict[str, list[e.Recorded]] = {}
+        for entry in entries:
+            if entry.lane == self.lane and entry.workflow not in self._ended:
+                by_workflow.setdefault(entry.workflow, []).extend(entry.events)
+        limiter = anyio.CapacityLimiter(COMMITS)
+        async with anyio.create_task_group() as tasks:
+            for workflow, events in by_workflow.items():
+                tasks.start_soon(self._take, workflow, events, limiter)
+
+    async def _take(
+        self, workflow: str, events: list[e.Recorded], limiter: anyio.CapacityLimiter
+    ) -> None:
+        async with limiter:
+            held = self._held.get(workflow)
+            if held is None:
+                held = await self._load(workflow)
+            else:
+                await self._apply(held, events)
+            await self._advance(held)
+
+    async def _load(self, workflow: str) -> Held:
+        view = fold(workflow, await self._log.read(workflow))
+        view.touched.add(ALL)
+        held = Held(view, await self._log.get_definition(view.definition_digest))
+        self._held[workflow] = held
+        return held
+
+    async def _apply(self, held: Held, events: list[e.Recorded]) -> None:
+        """Advance the view by events of the feed; read the log where they do not follow."""
+        try:
+            for recorded in events:
+                apply(held.view, recorded)
+        except Gap:
+            await self._catch_up(held)
+        except RolledBack:
+            log.error("engine.log_rolled_back", workflow=held.view.id, version=held.view.version)
+            held.view = fold(held.view.id, await self._log.read(held.view.id))
+            held.view.touched.add(ALL)
+
+    async def _catch_up(self, held: Held) -> None:
+        for recorded in await self._log.read(held.view.id, after=held.view.version):
+            apply(held.view, recorded)
+
+    async def _advance(self, held: Held) -> None:
+        """Decide and commit until nothing is due."""
+        while not held.view.ended:
+            touched, held.view.touched = held.view.touched, set()
+            decision = await self._decide(held, touched)
+            self._watch(held.view)
+            if not decision:
+                self._projector.mark(held.view, held.definition)
+                return
+            await self._commit(held, decision, touched)
+        await self._end(held)
+
+    async def _end(self, held: Held) -> None:
+        self._remember(held.view.id)
+        await self._projector.write(held.view, held.definition)
+        self._watch(held.view)
+        if self.lane != SHARED:
+            self.stopped.set()
+
+    async def _decide(self, held: Held, touched: set[str]) -> Decision:
+        while True:
+            try:
+                decision = decide(held.view, held.definition, held.blobs, touched)
+                if decision.finish:
+                    await self._finish(held, decision)
+                return decision
+            except NeedsBlob as needed:
+                data = await self._log.get_blob(held.view.id, needed.digest)
+                held.blobs[needed.digest] = data
+
+    async def _finish(self, held: Held, decision: Decision) -> None:
+        """Add the event that completes the workflow, with its result."""
+        result = result_of(held.definition, held.view, held.blobs)
+        cause = 1 - len(decision.events) if decision.events else held.view.version
+        if len(result) > self._log.settings.inline_limit:
+            event = e.WorkflowCompleted(blob=await self._log.put_blob(held.view.id, result))
+        else:
+            event = e.WorkflowCompleted(result=msgspec.Raw(result))
+        decision.add(event, cause)
+        decision.status = "completed"
+
+    async def _commit(self, held: Held, decision: Decision, touched: set[str]) -> None:
+        view = held.view
+        held.commits += 1
+        outcome = await self._log.scripts.commit(
+            view.id,
+            lane=self.lane,
+            token=self.token,
+            commit=f"{self.token}#{held.commits}",
+            events=[(ev.type, e.encode_event(ev), cause) for ev, cause in decision.events],
+            queue=decision.queue,
+            cancel=decision.cancel,
+            by="engine",
+            status=decision.status,
+            version=view.version if decision.status else None,
+        )
+        match outcome:
+            case Fenced():
+                raise LaneLost
+            case Appended(version=version) if self._follows(view, decision, version):
+                self._apply_own(view, decision, outcome)
+            case Conflict():
+                view.touched |= touched
+                await self._catch_up(held)
+            case _:
+                await self._catch_up(held)
+
+    @staticmethod
+    def _follows(view: WorkflowView, decision: Decision, version: int) -> bool:
+        """Nobody else wrote in between: our events are the next ones, as we know them."""
+        return not decision.cancel and version == view.version + len(decision.events)
+
+    @staticmethod
+    def _apply_own(view: WorkflowView, decision: Decision, outcome: Appended) -> None:
+        first = view.version + 1
+        for position, (event, cause) in enumerate(decision.events):
+            version = first + position
+            if cause is not None and cause <= 0:
+                cause = first - cause
+            last = version == outcome.version
+            apply(
+                view,
+                e.Recorded(
+                    version, outcome.ts, event, "engine", cause, outcome.digest if last else ""
+                ),
+            )
+
+    def _remember(self, workflow: str) -> None:
+        self._held.pop(workflow, None)
+        self._ended[workflow] = None
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)

@@ -1,0 +1,44 @@
+"""Take over from the dead, and cut the feed behind its slowest reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+from redis import exceptions
+
+from ..core.log import EventLog
+
+
+class Janitor:
+    def __init__(self, log: EventLog, *, partition: int = 0) -> None:
+        self._log = log
+        self.partition = partition
+
+    async def run(self) -> None:
+        while True:
+            while any(await self._log.scripts.sweep(self.partition)):
+                pass
+            await self._log.connection.call(self._trim)
+            await anyio.sleep(self._log.settings.lease / 2)
+
+    async def _trim(self) -> None:
+        """Every group keeps what it has not read; without groups there is no feed."""
+        feed = self._log.keys.feed(self.partition)
+        try:
+            groups: list[dict[str, Any]] = await self._log.redis.xinfo_groups(feed)
+        except exceptions.ResponseError:
+            return
+        positions = [_number(group["last-delivered-id"]) for group in groups]
+        for group in groups:
+            if group["pending"]:
+                pending = await self._log.redis.xpending(feed, group["name"])
+                positions.append(_number(pending["min"]))
+        if positions:
+            ms, count = min(positions)
+            await self._log.redis.xtrim(feed, minid=f"{ms}-{count}", approximate=True)
+
+
+def _number(position: bytes) -> tuple[int, int]:
+    ms, _, count = position.decode().partition("-")
+    return int(ms), int(count)

@@ -1,0 +1,265 @@
+"""Run the agents that steps ask for, each one once.
+
+Per job, never in another order: claim, start (or adopt) under the derived name, record
+`job.launched`, follow, record how it ended, and only then remove what is left. A launcher that dies
+anywhere in between is followed by one that claims the job again, finds the container by its name,
+and goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.abc
+import msgspec
+import structlog
+
+from ..core import events as e
+from ..core.bell import Bell
+from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
+from ..core.ids import new_session
+from ..core.keys import SHARED
+from ..core.log import EventLog
+from ..core.scripts import ClaimedJob
+from .runtimes.contract import Launch, Limits, LogLine, Outcome, Runtime, Started
+
+log = structlog.get_logger()
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Launcher:
+    """Claim jobs of one lane within `slots`, run them on one runtime."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        bell: Bell,
+        open_runtime: Callable[[], Awaitable[Runtime]],
+        *,
+        partition: int = 0,
+        lane: str = SHARED,
+        slots: int = 16,
+    ) -> None:
+        self._log = event_log
+        self._open_runtime = open_runtime
+        self._runtime: Runtime | None = None
+        self._opening = anyio.Lock()
+        self.partition = partition
+        self.lane = lane
+        self.session = new_session("launcher")
+        self._slots = slots
+        self._running: dict[tuple[str, str], Launch] = {}
+        self._started: set[tuple[str, str]] = set()
+        self._stopping: set[tuple[str, str]] = set()
+        self._claims = 0
+        self._wake = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        bell.listen(self._hear)
+
+    async def run(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._heartbeat)
+                await self._claim_forever(tasks)
+        finally:
+            if self._runtime:
+                with anyio.CancelScope(shield=True):
+                    await self._runtime.close()
+
+    def _hear(self, kind: str, workflow: str, subject: str) -> None:
+        match kind:
+            case "job" | "recheck":
+                self._wake.set()
+            case "stop" if (workflow, subject) in self._started and self._tasks:
+                self._tasks.start_soon(self._stop, (workflow, subject))
+            case _:
+                pass
+
+    async def _heartbeat(self) -> None:
+        lease = self._log.settings.lease
+        while True:
+            await self._log.scripts.renew(
+                self.partition, lanes=[], sessions=[self.session], lease_ms=int(lease * 1000)
+            )
+            await anyio.sleep(lease / 3)
+
+    async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            self._wake = anyio.Event()
+            free = self._slots - len(self._running)
+            claimed = await self._claim(free) if free else []
+            for job, token in claimed:
+                tasks.start_soon(self._run_job, job, token)
+            if not claimed:
+                await self._wake.wait()
+
+    async def _claim(self, want: int) -> list[tuple[ClaimedJob, str]]:
+        self._claims += 1
+        token = f"{self.session}/{self._claims}"
+        jobs = await self._log.scripts.claim_jobs(
+            self.partition,
+            lane=self.lane,
+            session=self.session,
+            token=token,
+            want=want,
+            lease_ms=int(self._log.settings.lease * 1000),
+        )
+        return [(job, token) for job in jobs]
+
+    async def _run_job(self, job: ClaimedJob, token: str) -> None:
+        name = (job.workflow, job.job)
+        launch = await self._launch_of(job)
+        if launch is None:
+            return
+        self._running[name] = launch
+        try:
+            await self._carry_out(launch, token)
+        finally:
+            del self._running[name]
+            self._started.discard(name)
+            self._stopping.discard(name)
+            self._wake.set()
+
+    async def _launch_of(self, job: ClaimedJob) -> Launch | None:
+        try:
+            recorded = await self._log.read_one(job.workflow, job.requested)
+        except WorkflowNotFound:
+            return None
+        event = recorded.event
+        if not isinstance(event, e.JobRequested):
+            raise TypeError(f"expected job.requested at {job.requested}, got {recorded.type}")
+        return launch_of(job.workflow, event)
+
+    async def _carry_out(self, launch: Launch, token: str) -> None:
+        try:
+            runtime = await self._get_runtime()
+            started = await runtime.start(launch)
+        except (CannotLaunch, RuntimeUnavailable) as error:
+            kind = error.kind if isinstance(error, CannotLaunch) else "cannot_start"
+            await self._record(launch, token, e.JobFailed, {"error": e.Failure(kind, str(error))})
+            return
+        if not await self._record_launch(launch, token, runtime, started):
+            return
+        outcome = await runtime.follow(launch, _LogKeeper(self._log, launch).keep)
+        if await self._record_outcome(launch, token, outcome):
+            await runtime.remove(launch)
+
+    async def _get_runtime(self) -> Runtime:
+        async with self._opening:
+            if self._runtime is None:
+                self._runtime = await self._open_runtime()
+                await self._sweep(self._runtime)
+            return self._runtime
+
+    async def _sweep(self, runtime: Runtime) -> None:
+        """Remove what a launcher left behind that died between recording an end and removing."""
+        for workflow, job in await runtime.leftovers():
+            key = self._log.keys.workflow(workflow, "jobs")
+            if not await self._log.connection.call(
+                lambda key=key, job=job: self._log.redis.hexists(key, job)
+            ):
+                launch = Launch(workflow=workflow, step="", index=0, attempt=0, job=job, image="")
+                await runtime.stop(launch)
+                await runtime.remove(launch)
+                log.info("launcher.removed_leftover", workflow=workflow, job=job)
+
+    async def _record_launch(
+        self, launch: Launch, token: str, runtime: Runtime, started: Started
+    ) -> bool:
+        facts: dict[str, object] = {
+            "container": started.container,
+            "host": started.host,
+            "runtime": runtime.name,
+        }
+        if started.adopted:
+            facts["adopted"] = True
+        # A stop that was asked for earlier comes as the answer, a later one rings the bell.
+        self._started.add((launch.workflow, launch.job))
+        answer = await self._record(launch, token, e.JobLaunched, facts)
+        if answer == "stopping" and self._tasks:
+            self._tasks.start_soon(self._stop, (launch.workflow, launch.job))
+        return answer != "lost"
+
+    async def _record_outcome(self, launch: Launch, token: str, outcome: Outcome) -> bool:
+        match outcome.kind:
+            case "succeeded":
+                return await self._record_success(launch, token, outcome.result.encode())
+            case "cancelled":
+                return await self._record(launch, token, e.JobCancelled, {}) != "lost"
+            case kind:
+                failure = e.Failure(
+                    kind,
+                    outcome.reason or f"the agent ended with {kind}",
+                    exit_code=outcome.exit_code,
+                    last_lines=outcome.last_lines,
+                )
+                return await self._record(launch, token, e.JobFailed, {"error": failure}) != "lost"
+
+    async def _record_success(self, launch: Launch, token: str, result: bytes) -> bool:
+        facts: dict[str, object] = {"result": msgspec.Raw(result)}
+        if len(result) > self._log.settings.inline_limit:
+            facts = {"blob": await self._log.put_blob(launch.workflow, result)}
+        return await self._record(launch, token, e.JobSucceeded, facts) != "lost"
+
+    async def _record(
+        self, launch: Launch, token: str, kind: type[e.JobEvent], facts: dict[str, object]
+    ) -> str:
+        return await self._log.scripts.settle_job(
+            launch.workflow,
+            job=launch.job,
+            token=token,
+            type=kind.type,
+            rest=_encode(facts).decode(),
+            final=kind is not e.JobLaunched,
+        )
+
+    async def _stop(self, name: tuple[str, str]) -> None:
+        launch = self._running.get(name)
+        if launch and self._runtime and name not in self._stopping:
+            self._stopping.add(name)
+            await self._runtime.stop(launch)
+
+
+class _LogKeeper:
+    """Pass an agent's output on to its stream; a follow that begins anew replaces it."""
+
+    def __init__(self, event_log: EventLog, launch: Launch) -> None:
+        self._log = event_log
+        self._launch = launch
+        self._first = True
+
+    async def keep(self, lines: list[LogLine]) -> None:
+        await self._log.scripts.write_logs(
+            self._launch.workflow,
+            job=self._launch.job,
+            lines=[(line.ts_ms, line.stream, line.text) for line in lines],
+            limit=self._log.settings.log_lines,
+            first=self._first,
+        )
+        self._first = False
+
+
+def launch_of(workflow: str, event: e.JobRequested) -> Launch:
+    spec = event.spec
+    return Launch(
+        workflow=workflow,
+        step=event.step,
+        index=event.index,
+        attempt=event.attempt,
+        job=event.job,
+        image=spec.image,
+        command=None if spec.command is None else tuple(spec.command),
+        env=spec.env,
+        input=bytes(spec.input).decode(),
+        network=spec.network,
+        limits=Limits(
+            memory_bytes=spec.memory_bytes,
+            cpus=spec.cpus,
+            pids=spec.pids,
+            timeout_s=spec.timeout_s,
+            grace_s=spec.grace_s,
+        ),
+    )

@@ -1,0 +1,209 @@
+"""Decide what a workflow does next: a pure function of its view.
+
+                       depends_on met            tasks claimed
+    pending ──────────────────────────▶ scheduled ─────────────▶ running
+                                            │                      │
+                                            │   all tasks done     ├──▶ completed
+                                            └──────────────────────┤
+                                                 a task failed     ├──▶ failed     → workflow failing
+                                     workflow failing or cancelled └──▶ cancelled
+
+A decision looks at what is, not at what happened last. So deciding twice gives nothing new, a
+successor decides like its predecessor, and a lost commit is simply decided again. Only steps that
+events touched are looked at, so the cost follows the events and not the size of the graph.
+
+The last event of a workflow waits until nothing of it runs: no claimed task, no unsettled agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..core import events as e
+from ..core.definition import Definition, StepSpec
+from ..core.scripts import Batch
+from ..projections.workflow import ALL, StepView, WorkflowView
+from . import binding
+
+#: Tasks queued by one commit; the rest of a fan-out follows in further commits.
+CHUNK = 1000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Decision(msgspec.Struct):
+    """What to commit, all at once. Causes as in `commit.lua`."""
+
+    events: list[tuple[e.Event, int | None]] = []
+    queue: list[Batch] = []
+    cancel: list[str] = []
+    #: Set with the event that ends the workflow.
+    status: str | None = None
+    #: The run's result is to be recorded with the last event.
+    finish: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.events) or self.finish
+
+    def add(self, event: e.Event, cause: int | None) -> int:
+        """Append an event; returns the cause that names it for those that follow."""
+        self.events.append((event, cause))
+        return 1 - len(self.events)
+
+
+def decide(
+    view: WorkflowView, definition: Definition, blobs: dict[str, bytes], touched: Iterable[str]
+) -> Decision:
+    """Return what is due now, looking at the `touched` steps and what depends on them.
+
+    Raises binding.NeedsBlob when a payload that is not in `blobs` is needed first.
+    """
+    decision = Decision()
+    if view.status == "running":
+        _Progress(view, definition, blobs, decision).run(touched)
+    elif view.status in ("failing", "cancelling"):
+        _wind_down(view, decision)
+    return decision
+
+
+class _Progress:
+    """One decision on a running workflow; `done` are steps that complete within it."""
+
+    def __init__(
+        self,
+        view: WorkflowView,
+        definition: Definition,
+        blobs: dict[str, bytes],
+        decision: Decision,
+    ) -> None:
+        self.view, self.definition, self.blobs, self.decision = view, definition, blobs, decision
+        self.done: dict[str, int] = {}
+
+    def run(self, touched: Iterable[str]) -> None:
+        # In the order of the definition: two engines with one view decide the same to the letter.
+        names = set(touched)
+        for step in self.definition.steps:
+            if step.id in names or ALL in names:
+                self._advance(step)
+            if self._failed:
+                return
+        self._end()
+
+    @property
+    def _failed(self) -> bool:
+        return bool(self.decision.cancel)
+
+    def _advance(self, spec: StepSpec) -> None:
+        step = self.view.step(spec.id)
+        match step.status:
+            case "pending":
+                if self._is_ready(spec):
+                    self._schedule(spec)
+            case "scheduled" | "running":
+                self._look_after(spec, step)
+            case "completed":
+                self._advance_dependents(spec)
+            case _:
+                pass
+
+    def _look_after(self, spec: StepSpec, step: StepView) -> None:
+        if step.failures:
+            index = step.failures[0]
+            task = step.tasks[index]
+            failure = task.error or e.Failure("Unknown", "the task failed without saying why")
+            self._fail(step.id, index, failure, task.settled_version)
+        elif step.completed == step.total:
+            self.done[spec.id] = self.decision.add(e.StepCompleted(step.id), step.version or None)
+            self._advance_dependents(spec)
+        elif step.queued < step.total:
+            self._queue_more(spec, step)
+
+    def _advance_dependents(self, spec: StepSpec) -> None:
+        for name in self.definition.dependents[spec.id]:
+            dependent = self.definition.by_id[name]
+            if (
+                not self._failed
+                and self.view.step(name).status == "pending"
+                and self._is_ready(dependent)
+            ):
+                self._schedule(dependent)
+
+    def _is_ready(self, spec: StepSpec) -> bool:
+        if any(
+            isinstance(x, e.StepScheduled) and x.step == spec.id for x, _ in self.decision.events
+        ):
+            return False
+        return all(
+            name in self.done or self.view.step(name).status == "completed"
+            for name in spec.depends_on
+        )
+
+    def _schedule(self, spec: StepSpec) -> None:
+        cause = self._cause_of(spec)
+        try:
+            found = binding.items(self.definition, spec, self.view, self.blobs)
+        except binding.NotItems as problem:
+            self._fail(spec.id, None, e.Failure("NotItems", str(problem)), cause)
+            return
+        position = self.decision.add(
+            e.StepScheduled(spec.id, tasks=len(found), queued=min(len(found), CHUNK)), cause
+        )
+        if found:
+            args = _encode(binding.bind(self.definition, spec, self.view)).decode()
+            self._queue(spec, found, 0, position, args)
+        else:
+            self.done[spec.id] = self.decision.add(e.StepCompleted(spec.id), position)
+            self._advance_dependents(spec)
+
+    def _cause_of(self, spec: StepSpec) -> int | None:
+        """The completion that the step waited for last."""
+        within = [self.done[name] for name in spec.depends_on if name in self.done]
+        if within:
+            return within[-1]
+        return max((self.view.step(name).version for name in spec.depends_on), default=0) or None
+
+    def _queue_more(self, spec: StepSpec, step: StepView) -> None:
+        found = binding.items(self.definition, spec, self.view, self.blobs)
+        count = min(CHUNK, step.total - step.queued)
+        position = self.decision.add(e.TasksQueued(step.id, step.queued, count), None)
+        self._queue(spec, found, step.queued, position, None)
+
+    def _queue(
+        self, spec: StepSpec, found: list[msgspec.Raw], first: int, cause: int, args: str | None
+    ) -> None:
+        limit = spec.parallel.max_workers if spec.parallel else None
+        tasks = [
+            (i, 1, bytes(found[i]).decode()) for i in range(first, min(first + CHUNK, len(found)))
+        ]
+        self.decision.queue.append(Batch(spec.id, limit or 0, cause, tasks, args))
+
+    def _fail(self, name: str, index: int | None, failure: e.Failure, cause: int | None) -> None:
+        self.decision.add(e.StepFailed(name, failure, index), cause)
+        self.decision.cancel.append(name)
+
+    def _end(self) -> None:
+        view = self.view
+        done = all(
+            s.id in self.done or view.step(s.id).status == "completed"
+            for s in self.definition.steps
+        )
+        self.decision.finish = done and view.unsettled_jobs == 0
+
+
+def _wind_down(view: WorkflowView, decision: Decision) -> None:
+    """Cancel what is under way; once nothing runs, write the event that ends the workflow."""
+    for step in view.active:
+        decision.add(e.StepCancelled(step.id), None)
+        decision.cancel.append(step.id)
+    if decision or view.unsettled_jobs or any(step.running for step in view.steps.values()):
+        return
+    if view.status == "cancelling":
+        decision.add(e.WorkflowCancelled(view.reason), None)
+        decision.status = "cancelled"
+        return
+    step = next(step for step in view.steps.values() if step.status == "failed")
+    failure = step.error or e.Failure("Unknown", "the step failed without saying why")
+    decision.add(e.WorkflowFailed(step.id, failure, step.failed_index), step.version or None)
+    decision.status = "failed"

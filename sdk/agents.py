@@ -1,0 +1,170 @@
+"""The handle of an agent: what `context.deploy_agent(…)` returns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+import msgspec
+
+from ..core import events as e
+from ..core.definition import NAME, NAME_RULE
+from ..core.errors import AgentFailed, AgentTimeout, PayloadError
+from ..core.payloads import decode, encode
+from .task import Blocking, Task
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+class AsyncAgent:
+    """An agent seen from an async step: the methods are awaited."""
+
+    def __init__(self, task: Task, job: str, effect: str) -> None:
+        self._task = task
+        self._effect = effect
+        #: Id of the job, unique within the workflow.
+        self.id = job
+
+    async def wait(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return what the agent answered.
+
+        Raises AgentFailed with the kind of failure, exit code and last lines; AgentTimeout after
+        `timeout` seconds, and the agent runs on.
+        """
+        try:
+            with anyio.fail_after(timeout):
+                kind, data = await self._task.outcome(self.id, self._effect)
+        except TimeoutError:
+            raise AgentTimeout(f"agent {self.id} still runs after {timeout} s") from None
+        return await self._answer(kind, data)
+
+    async def _answer(self, kind: str, data: str) -> Any:
+        match e.decode_event(kind, data.encode()):
+            case e.JobSucceeded(blob=e.Blob(digest=name)):
+                return decode(await self._task.log.get_blob(self._task.workflow, name))
+            case e.JobSucceeded(result=result):
+                return decode(result)
+            case e.JobFailed(error=error):
+                raise AgentFailed(
+                    self.id,
+                    error.type,
+                    error.message,
+                    exit_code=error.exit_code,
+                    last_lines=error.last_lines,
+                )
+            case _:
+                raise AgentFailed(self.id, "cancelled", "it was stopped")
+
+    async def logs(self) -> list[str]:
+        """Lines of output kept so far, oldest first."""
+        return await self._task.log.read_logs(self._task.workflow, self.id)
+
+    async def stop(self) -> None:
+        """SIGTERM, grace period, SIGKILL. Harmless when the agent has ended."""
+        await self._task.stop_agent(self.id)
+
+    @property
+    async def status(self) -> str:
+        """`running`, or how it ended: `succeeded`, `failed`, `cancelled`."""
+        settled = await self._task.log.settled(self._task.workflow, self._effect)
+        return settled[1].removeprefix("job.") if settled and settled[0] == self.id else "running"
+
+
+class Agent:
+    """An agent seen from a plain step: the methods block its thread."""
+
+    def __init__(self, agent: AsyncAgent, blocking: Blocking) -> None:
+        self._agent = agent
+        self._blocking = blocking
+        #: Id of the job, unique within the workflow.
+        self.id = agent.id
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return what the agent answered; see `AsyncAgent.wait`."""
+        return self._blocking(self._agent.wait, timeout)
+
+    def logs(self) -> list[str]:
+        """Lines of output kept so far, oldest first."""
+        lines: list[str] = self._blocking(self._agent.logs)
+        return lines
+
+    def stop(self) -> None:
+        """SIGTERM, grace period, SIGKILL. Harmless when the agent has ended."""
+        self._blocking(self._agent.stop)
+
+    @property
+    def status(self) -> str:
+        """`running`, or how it ended: `succeeded`, `failed`, `cancelled`."""
+
+        async def read() -> str:
+            return await self._agent.status
+
+        word: str = self._blocking(read)
+        return word
+
+
+def job_spec(
+    *,
+    limit: int,
+    image: str,
+    command: Sequence[str] | str | None,
+    env: Mapping[str, Any] | None,
+    input: Any,  # noqa: A002 - the word of the agent contract
+    network: str,
+    memory: int | str | None,
+    cpus: float | None,
+    pids: int | None,
+    timeout: float | None,
+    grace: float,
+) -> e.JobSpec:
+    """Check what the user asked for. Raises PayloadError saying what was expected."""
+    if not isinstance(image, str) or not image:
+        raise PayloadError(f"deploy_agent: image is the name of an image, got {image!r}")
+    return e.JobSpec(
+        image=image,
+        command=["/bin/sh", "-c", command] if isinstance(command, str) else _texts(command),
+        env={str(name): _env_text(name, value) for name, value in (env or {}).items()},
+        input=encode(input, what="input of the agent", limit=limit) if input is not None else _NULL,
+        network=network,
+        memory_bytes=parse_size(memory),
+        cpus=cpus,
+        pids=pids,
+        timeout_s=timeout,
+        grace_s=grace,
+    )
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def check_agent_name(name: Any) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise PayloadError(f"deploy_agent: a name is {NAME_RULE}; got {name!r}")
+    return name
+
+
+def parse_size(size: int | str | None) -> int | None:
+    """Bytes of `268435456`, `"256m"` or `"1g"`."""
+    if size is None or isinstance(size, int):
+        return size
+    match = re.fullmatch(r"(\d+)([kmg]?)b?", size.lower())
+    if not match:
+        raise PayloadError(f"deploy_agent: memory is bytes or a text like '512m', got {size!r}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _texts(command: Sequence[str] | None) -> list[str] | None:
+    return None if command is None else [str(part) for part in command]
+
+
+def _env_text(name: object, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise PayloadError(
+        f"deploy_agent: env[{name!r}] is {type(value).__name__}; environment variables are text. "
+        "Use json.dumps(…), or hand it over as input="
+    )

@@ -1,0 +1,174 @@
+"""Commands: create and start runs, look at them, cancel them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+
+from ..core import events as e
+from ..core.embedded import ensure
+from ..core.errors import DefinitionError, IdempotencyConflict, InputError, PayloadError, Refused, WorkflowNotFound
+from ..core.ids import digest, new_key, new_workflow_id
+from ..core.keys import SHARED
+from ..core.log import EventLog
+from ..core.payloads import encode
+from ..core.scripts import Appended, CommandOutcome, Conflict, Duplicate, Mismatch, Missing
+from ..core.settings import Settings, load_settings
+from .graph import WorkflowCode
+
+ACTIVE = ["created", "running", "paused"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+@asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[EventLog]:
+    """Open the log on the configured Redis, or on the embedded one, started when it must be."""
+    settings = settings or load_settings()
+    url = settings.redis_url or await anyio.to_thread.run_sync(ensure, settings)
+    log = EventLog(settings, url)
+    try:
+        await log.open()
+        yield log
+    finally:
+        with anyio.CancelScope(shield=True):
+            await log.close()
+
+
+class Prepared(msgspec.Struct):
+    """A run about to be created: everything checked and encoded."""
+
+    code: WorkflowCode
+    init: msgspec.Raw
+    inputs: dict[str, msgspec.Raw]
+    items: dict[str, msgspec.Raw]
+    workflow: str
+
+
+def prepare(code: WorkflowCode, init: Any, inputs: dict[str, Any], settings: Settings) -> Prepared:
+    """Check and encode what a run starts with. Raises InputError, PayloadError, DefinitionError."""
+    code.check_inputs(inputs)
+    limit = settings.payload_limit
+    label = code.cls.__name__
+    encoded = {
+        name: encode(value, what=f"input {name!r} of {label}", limit=limit)
+        for name, value in inputs.items()
+    }
+    items = {
+        step.id: encode(
+            _listed(code, step.id, step.items(inputs)), what=f"items of {step.id!r}", limit=limit
+        )
+        for step in code.steps.values()
+        if step.items
+    }
+    made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
+    _check_types(code, inputs)
+    return Prepared(code, made, encoded, items, new_workflow_id())
+
+
+def _listed(code: WorkflowCode, step: str, items: Any) -> Any:
+    if isinstance(items, int) and not isinstance(items, bool):
+        return items
+    try:
+        return list(items)
+    except TypeError as error:
+        raise DefinitionError(
+            code.name, f"over=… must return a count or a list, got {items!r}", step=step
+        ) from error
+
+
+def _check_types(code: WorkflowCode, inputs: dict[str, Any]) -> None:
+    """Raises InputError for an input that the annotated parameter cannot take."""
+    for spec in code.definition.steps:
+        for parameter, source in spec.binds.items():
+            if source.input in inputs and not source.item:
+                plain = msgspec.to_builtins(inputs[source.input])
+                try:
+                    code.steps[spec.id].accept(parameter, plain)
+                except PayloadError as error:
+                    raise InputError(f"{code.cls.__name__}: input {source.input!r}: {error}") from error
+
+
+async def create(log: EventLog, run: Prepared, *, lane: str = SHARED, key: str | None = None) -> str:
+    """Create and start a run; returns its id.
+
+    The same idempotency key with the same content is harmless. Raises IdempotencyConflict.
+    """
+    await log.put_definition(run.code.definition)
+    inline, blobs = await _store_inputs(log, run)
+    created = e.WorkflowCreated(
+        run.code.name,
+        run.code.definition.digest,
+        run.code.reference,
+        run.init,
+        msgspec.Raw(_encode(inline)),
+        blobs,
+        msgspec.Raw(_encode(run.items)),
+    )
+    events: list[e.Event] = [created, e.WorkflowStarted()]
+    outcome = await _command(
+        log,
+        run.workflow,
+        events,
+        key=key,
+        status="running",
+        meta={"lane": lane, "name": run.code.name},
+    )
+    _check(run.workflow, outcome)
+    return run.workflow
+
+
+async def _store_inputs(
+    log: EventLog, run: Prepared
+) -> tuple[dict[str, msgspec.Raw], dict[str, e.Blob]]:
+    inline, blobs = {}, {}
+    for name, value in run.inputs.items():
+        if len(bytes(value)) > log.settings.inline_limit:
+            blobs[name] = await log.put_blob(run.workflow, bytes(value))
+        else:
+            inline[name] = value
+    return inline, blobs
+
+
+async def cancel(log: EventLog, workflow: str, *, reason: str = "", key: str | None = None) -> None:
+    """Ask for the end of a run: its agents are stopped and its tasks cancelled.
+
+    Raises Refused when it has ended, WorkflowNotFound.
+    """
+    outcome = await _command(
+        log,
+        workflow,
+        [e.WorkflowCancelRequested(reason)],
+        key=key,
+        statuses=ACTIVE,
+        status="cancelling",
+    )
+    _check(workflow, outcome)
+
+
+async def _command(
+    log: EventLog, workflow: str, events: list[e.Event], *, key: str | None, **guard: Any
+) -> CommandOutcome:
+    encoded = [(event.type, e.encode_event(event)) for event in events]
+    content = digest("\n".join(data for _, data in encoded).encode())
+    return await log.scripts.append(
+        workflow, key=key or new_key(), content=content, events=encoded, by="client", **guard
+    )
+
+
+def _check(workflow: str, outcome: CommandOutcome) -> None:
+    match outcome:
+        case Appended() | Duplicate():
+            return
+        case Missing():
+            raise WorkflowNotFound(workflow)
+        case Conflict(status=status):
+            raise Refused(f"workflow {workflow} is {status}; that cannot be done to it now")
+        case Mismatch():
+            raise IdempotencyConflict(
+                "this idempotency key was used with other content; take a new key for a new command"
+            )

@@ -1,0 +1,121 @@
+"""What a step gets as `context`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio.from_thread
+import structlog
+
+from .agents import Agent, AsyncAgent, check_agent_name, job_spec
+from .state import AsyncState, State
+from .task import Task
+
+
+class _Place:
+    """Where a step body runs."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.workflow_id = task.workflow
+        self.step_id = task.step
+        #: Position in the fan-out; 0 in a plain step.
+        self.index = task.index
+        #: 1 on the first try.
+        self.attempt = task.attempt
+        #: All inputs of the run, by name.
+        self.input: Mapping[str, Any] = task.inputs
+        #: A structlog logger that says where it logs from.
+        self.log: Any = structlog.get_logger().bind(
+            workflow=task.workflow, step=task.step, index=task.index, attempt=task.attempt
+        )
+
+
+class AsyncContext(_Place):
+    """The context of an `async def` step."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.state = AsyncState(task)
+
+    async def deploy_agent(
+        self,
+        name: str,
+        image: str,
+        env: Mapping[str, Any] | None = None,
+        command: Sequence[str] | str | None = None,
+        *,
+        input: Any = None,  # noqa: A002 - the word of the agent contract
+        network: str = "none",
+        memory: int | str | None = None,
+        cpus: float | None = None,
+        pids: int | None = None,
+        timeout: float | None = None,
+        grace: float = 10.0,
+    ) -> AsyncAgent:
+        """Launch an agent and return its handle at once.
+
+        `name` says which agent of this task it is: when the step body runs again after a crash,
+        the agent of that name is found instead of launched twice. `command` replaces the image's;
+        a text runs in a shell. `input` goes to the agent as JSON in AGENTAINER_INPUT. `memory` is
+        bytes or "512m"; `timeout` and `grace` (from SIGTERM to SIGKILL) are seconds.
+        """
+        spec = job_spec(
+            limit=self._task.log.settings.payload_limit,
+            image=image,
+            command=command,
+            env=env,
+            input=input,
+            network=network,
+            memory=memory,
+            cpus=cpus,
+            pids=pids,
+            timeout=timeout,
+            grace=grace,
+        )
+        job, effect = await self._task.request_agent(check_agent_name(name), spec)
+        return AsyncAgent(self._task, job, effect)
+
+
+class Context(_Place):
+    """The context of a plain `def` step, which runs in a thread of its own."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._async = AsyncContext(task)
+        self.state = State(self._async.state, anyio.from_thread.run)
+
+    def deploy_agent(
+        self,
+        name: str,
+        image: str,
+        env: Mapping[str, Any] | None = None,
+        command: Sequence[str] | str | None = None,
+        *,
+        input: Any = None,  # noqa: A002 - the word of the agent contract
+        network: str = "none",
+        memory: int | str | None = None,
+        cpus: float | None = None,
+        pids: int | None = None,
+        timeout: float | None = None,
+        grace: float = 10.0,
+    ) -> Agent:
+        """Launch an agent and return its handle at once; see `AsyncContext.deploy_agent`."""
+
+        async def deploy() -> AsyncAgent:
+            return await self._async.deploy_agent(
+                name,
+                image,
+                env,
+                command,
+                input=input,
+                network=network,
+                memory=memory,
+                cpus=cpus,
+                pids=pids,
+                timeout=timeout,
+                grace=grace,
+            )
+
+        return Agent(anyio.from_thread.run(deploy), anyio.from_thread.run)

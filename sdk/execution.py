@@ -1,0 +1,181 @@
+"""Run the body of one step and say how it ended."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections import OrderedDict
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from ..core import events as e
+from ..core.errors import AgentFailed, ClaimLost, DefinitionError, PayloadError
+from ..core.log import EventLog
+from ..core.payloads import decode, encode
+from ..projections.workflow import Result
+from ..reactors.binding import Args
+from .context import AsyncContext, Context
+from .graph import StepCode, WorkflowCode
+from .task import Task
+
+#: Runs whose instance and inputs a worker keeps at hand.
+CACHED = 1000
+
+_decode_args = msgspec.json.Decoder(Args).decode
+_decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Run(msgspec.Struct):
+    """What all tasks of one workflow share in this process."""
+
+    instance: Any
+    inputs: dict[str, Any]
+
+
+class Runs:
+    """The instances of workflow classes, made from what `workflow.created` recorded."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+
+    def keep(self, workflow: str, run: Run) -> None:
+        self._runs[workflow] = run
+        if len(self._runs) > CACHED:
+            self._runs.popitem(last=False)
+
+    async def get(self, workflow: str, code: WorkflowCode) -> Run:
+        if workflow not in self._runs:
+            self.keep(workflow, await self._make(workflow, code))
+        return self._runs[workflow]
+
+    async def _make(self, workflow: str, code: WorkflowCode) -> Run:
+        created = (await self._log.read_one(workflow, 1)).event
+        if not isinstance(created, e.WorkflowCreated):
+            raise TypeError(f"the log of {workflow} begins with {e.type_of(created)}")
+        init = decode(created.init) or {}
+        values: dict[str, Result] = {**_decode_map(created.input), **created.blobs}
+        inputs = {name: await load(self._log, workflow, value) for name, value in values.items()}
+        try:
+            instance = code.cls(*init.get("args", []), **init.get("kwargs", {}))
+        except TypeError as error:
+            raise DefinitionError(
+                code.name, f"cannot be made again from its recorded arguments {init}: {error}"
+            ) from error
+        return Run(instance, inputs)
+
+
+async def load(log: EventLog, workflow: str, value: Result) -> Any:
+    """The plain value of a result, wherever it lies."""
+    if isinstance(value, e.Blob):
+        return decode(await log.get_blob(workflow, value.digest))
+    return decode(value)
+
+
+async def execute(
+    task: Task, runs: Runs, code: WorkflowCode, args: str, item: msgspec.Raw
+) -> tuple[str, str] | None:
+    """Run a task; (event type, event data) of how it ended, None when it is no longer ours."""
+    try:
+        step = _step_of(code, task)
+        run = await runs.get(task.workflow, code)
+        task.inputs = run.inputs
+        arguments = await _arguments(task, step, args, item)
+        value = await _call(task, step, run.instance, arguments)
+        event = await _completed(task, step, value)
+    except ClaimLost:
+        return None
+    except Exception as error:  # whatever user code raises is how the task ended
+        event = _failed(task, error)
+    return event.type, e.encode_event(event)
+
+
+def _step_of(code: WorkflowCode, task: Task) -> StepCode:
+    if task.step not in code.steps:
+        raise DefinitionError(
+            code.name,
+            f"this worker's code has no such step; it has {', '.join(code.steps)}. Start a worker "
+            "with the code that the run was started with",
+            step=task.step,
+        )
+    return code.steps[task.step]
+
+
+async def _arguments(task: Task, step: StepCode, args: str, item: msgspec.Raw) -> dict[str, Any]:
+    shared = _decode_args(args)
+    values = {name: decode(value) for name, value in shared.values.items()}
+    for parameter, position, digest in shared.blobs:
+        payload = decode(await task.log.get_blob(task.workflow, digest))
+        if position < 0:
+            values[parameter] = payload
+        else:
+            values[parameter][position] = payload
+    if shared.item:
+        values[shared.item] = decode(item)
+    return {name: step.accept(name, value) for name, value in values.items()}
+
+
+async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
+    method = getattr(instance, step.attribute)
+    if step.is_async:
+        return await method(AsyncContext(task), **arguments)
+    body = functools.partial(method, Context(task), **arguments)
+    return await anyio.to_thread.run_sync(body, abandon_on_cancel=True, limiter=_THREADS.get())
+
+
+class _Threads:
+    """One limiter per event loop: a worker's slots bound the threads, not anyio's default of 40."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("agentainer_threads")
+
+    def get(self) -> anyio.CapacityLimiter:
+        try:
+            return self._limiter.get()
+        except LookupError:
+            limiter = anyio.CapacityLimiter(10_000)
+            self._limiter.set(limiter)
+            return limiter
+
+
+_THREADS = _Threads()
+
+
+async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:
+    settings = task.log.settings
+    result = encode(value, what=f"the result of step {step.id!r}", limit=settings.payload_limit)
+    step.check_result(result)
+    if len(bytes(result)) > settings.inline_limit:
+        blob = await task.log.put_blob(task.workflow, bytes(result))
+        return e.TaskCompleted(task.step, task.index, task.attempt, blob=blob)
+    return e.TaskCompleted(task.step, task.index, task.attempt, result)
+
+
+def _failed(task: Task, error: Exception) -> e.TaskFailed:
+    agent = next((x for x in _chain(error) if isinstance(x, AgentFailed)), None)
+    failure = e.Failure(
+        type(error).__name__,
+        str(error) or type(error).__name__,
+        traceback="" if isinstance(error, PayloadError) else _traceback(error),
+        job=agent.job if agent else None,
+        exit_code=agent.exit_code if agent else None,
+        last_lines=agent.last_lines if agent else [],
+    )
+    return e.TaskFailed(task.step, task.index, task.attempt, failure)
+
+
+def _chain(error: BaseException | None) -> Any:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _traceback(error: Exception) -> str:
+    """The user's frames: ours say nothing to them. At most 8 KiB, the end of it."""
+    frames = error.__traceback__
+    while frames and "agentainer_flow" in frames.tb_frame.f_globals.get("__name__", ""):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))[-8192:]

@@ -1,0 +1,94 @@
+"""The workflow classes of this process, by name; and loading them from where they are written."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from ..core.errors import DefinitionError
+from .graph import WorkflowCode
+
+CODE = "__agentainer_workflow__"
+
+_by_name: dict[str, WorkflowCode] = {}
+
+
+def register(code: WorkflowCode) -> None:
+    """Raises DefinitionError when another class has the name already."""
+    known = _by_name.get(code.name)
+    if known and _origin(known.cls) != _origin(code.cls):
+        raise DefinitionError(
+            code.name,
+            f"{code.reference} and {known.reference} have the same name; give one of them another: "
+            "workers find the code of a run by it",
+        )
+    _by_name[code.name] = code
+
+
+def code_of(cls: type) -> WorkflowCode:
+    code = vars(cls).get(CODE)
+    if not isinstance(code, WorkflowCode):
+        raise DefinitionError(cls.__name__, "is not a workflow; decorate the class with @workflow")
+    return code
+
+
+def load(reference: str) -> list[WorkflowCode]:
+    """Import `MODULE:CLASS`, `FILE.py:CLASS`, or all workflow classes of a module or file.
+
+    Raises DefinitionError saying what was looked for and what is there.
+    """
+    place, _, name = reference.partition(":")
+    module = _import(place)
+    there = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and CODE in vars(value)
+    }
+    if name and name not in there:
+        listed = ", ".join(sorted(there)) or "none"
+        raise DefinitionError(reference, f"no workflow class {name!r} in {place}; there: {listed}")
+    if not there:
+        raise DefinitionError(reference, f"no workflow class in {place}; decorate one with @workflow")
+    return [code_of(there[name])] if name else [code_of(cls) for cls in there.values()]
+
+
+def _import(place: str) -> ModuleType:
+    path = Path(place)
+    try:
+        if path.suffix == ".py":
+            return _import_file(path)
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(place)
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise DefinitionError(
+            place, f"cannot be imported: {error}. Give MODULE:CLASS or FILE.py:CLASS"
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under its own name, its folder importable as when Python runs it."""
+    path = path.absolute()
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    known = sys.modules.get(path.stem)
+    if known and getattr(known, "__file__", None) == str(path):
+        return known
+    name = path.stem if known is None else f"agentainer_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, "__file__", None) or cls.__module__, cls.__qualname__

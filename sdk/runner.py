@@ -1,0 +1,150 @@
+"""`run`: all roles in this process, for one workflow. `start`: leave it to whoever serves it.
+
+A run in process has a lane of its own: its engine, worker and launcher see nothing else, and no
+other process interferes. When the process dies, the lane's lease runs out and the engine of the
+partition adopts the workflow where it stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import sniffio
+
+from ..core.bell import Bell
+from ..core.errors import FlowError
+from ..core.log import EventLog
+from ..core.payloads import decode
+from ..core.settings import Settings, load_settings
+from ..projections.workflow import WorkflowView
+from ..reactors.engine import Engine
+from ..reactors.launcher import Launcher
+from ..reactors.projector import Projector
+from ..reactors.runtimes.choose import open_runtime
+from ..reactors.runtimes.contract import Runtime
+from . import client
+from .execution import Run
+from .handle import Handle, SyncHandle, read_view, result_of, wait_ended
+from .loop import run_loop
+from .portal import call
+from .progress import Progress
+from .registry import code_of
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .decorators import Workflow
+
+
+def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return run_loop(lambda: arun(workflow, inputs))
+    raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
+
+
+async def arun(workflow: Workflow, inputs: dict[str, Any]) -> Any:
+    settings = load_settings()
+    prepared = _prepare(workflow, inputs, settings)
+    async with client.connect(settings) as log:
+        runner = _Runner(log, prepared, workflow)
+        return await runner.run()
+
+
+def start(workflow: Workflow, inputs: dict[str, Any]) -> SyncHandle:
+    return SyncHandle(call(astart, workflow, inputs))
+
+
+async def astart(workflow: Workflow, inputs: dict[str, Any]) -> Handle:
+    settings = load_settings()
+    prepared = _prepare(workflow, inputs, settings)
+    async with client.connect(settings) as log:
+        return Handle(await client.create(log, prepared), settings)
+
+
+def _prepare(workflow: Workflow, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
+    from .decorators import INIT
+
+    return client.prepare(code_of(type(workflow)), vars(workflow).get(INIT), inputs, settings)
+
+
+class _Runner:
+    """The roles that carry one workflow in this process."""
+
+    def __init__(self, log: EventLog, prepared: client.Prepared, workflow: Workflow) -> None:
+        self._log = log
+        self._prepared = prepared
+        self.id = prepared.workflow
+        partition = log.keys.partition(self.id)
+        lane = f"run:{self.id}"
+        self._projector = Projector(log)
+        self._engine = Engine(
+            log, self._projector, partition=partition, lane=lane, watch=self._watch
+        )
+        self._bell = Bell(log, partition=partition, lane=lane)
+        self._worker = Worker(
+            log,
+            self._bell,
+            [prepared.code],
+            partition=partition,
+            lane=lane,
+            slots=log.settings.slots,
+        )
+        self._launcher = Launcher(
+            log,
+            self._bell,
+            self._open_runtime,
+            partition=partition,
+            lane=lane,
+            slots=log.settings.agent_slots,
+        )
+        inputs = {name: decode(value) for name, value in prepared.inputs.items()}
+        self._worker.runs.keep(self.id, Run(workflow, inputs))
+        self._progress = Progress(self.id, prepared.code.definition, log.settings.progress)
+
+    async def run(self) -> Any:
+        ended = False
+        try:
+            await self._engine.acquire()
+            await self._log.connection.call(self._engine.open_feed)
+            await client.create(self._log, self._prepared, lane=self._engine.lane)
+            await self._carry()
+            ended = True
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._let_go(ended)
+        return await result_of(self._log, await read_view(self._log, self.id))
+
+    async def _carry(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._engine.run)
+            tasks.start_soon(self._projector.run)
+            tasks.start_soon(self._bell.run)
+            tasks.start_soon(self._worker.run)
+            tasks.start_soon(self._launcher.run)
+            with self._progress:
+                await self._engine.stopped.wait()
+                # Ended, or the lane was lost and somebody else carries on: the log tells.
+                await wait_ended(self._log, self.id)
+            tasks.cancel_scope.cancel()
+
+    async def _let_go(self, ended: bool) -> None:
+        """Delete the lane, or hand the workflow back so that it can go on elsewhere at once."""
+        sessions = [self._worker.session, self._launcher.session]
+        if ended:
+            await self._log.scripts.close_lane(
+                self._engine.partition,
+                lane=self._engine.lane,
+                token=self._engine.token,
+                sessions=sessions,
+            )
+        else:
+            await self._engine.release(sessions)
+            self._progress.interrupted(self._prepared.code.reference)
+
+    def _watch(self, view: WorkflowView) -> None:
+        self._progress.show(view)
+
+    async def _open_runtime(self) -> Runtime:
+        return await open_runtime(self._log.settings, await self._log.installation())

@@ -1,0 +1,193 @@
+"""One task as a worker holds it: what it is, its claim, and the effects it may have.
+
+Everything a step body does to the outside goes through here, under the claim's token: once the
+claim is lost, nothing more of this task counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from ..core import events as e
+from ..core.errors import ClaimLost, PayloadError
+from ..core.ids import job_id
+from ..core.log import EventLog
+from ..core.payloads import decode, encode
+from ..core.scripts import Ended, Lost, Missing, StateRefused
+
+#: How long a waiting step trusts the bell before it looks for itself, seconds.
+RECHECK = 15.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class News:
+    """Tell those who wait for an agent in this process that it has settled."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, str], anyio.Event] = {}
+
+    def expect(self, workflow: str, job: str) -> anyio.Event:
+        return self._waiting.setdefault((workflow, job), anyio.Event())
+
+    def tell(self, workflow: str, job: str) -> None:
+        if event := self._waiting.pop((workflow, job), None):
+            event.set()
+
+    def tell_all(self) -> None:
+        for workflow, job in list(self._waiting):
+            self.tell(workflow, job)
+
+
+class Task:
+    """A claimed task."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        news: News,
+        *,
+        workflow: str,
+        step: str,
+        index: int,
+        attempt: int,
+        token: str,
+        worker: str,
+    ) -> None:
+        self.log = log
+        self.news = news
+        self.workflow = workflow
+        self.step = step
+        self.index = index
+        self.attempt = attempt
+        self.token = token
+        self.worker = worker
+        self.inputs: dict[str, Any] = {}
+        #: Set when the task was cancelled or its claim lost.
+        self.revoked = False
+        self._writes = 0
+        self._writing = anyio.Lock()
+        self._names: dict[str, int] = {}
+
+    @property
+    def place(self) -> str:
+        return f"{self.step}[{self.index}] of workflow {self.workflow}"
+
+    def check(self) -> None:
+        """Raises ClaimLost when the task is no longer ours."""
+        if self.revoked:
+            raise ClaimLost(f"task {self.place} was cancelled or handed to another worker")
+
+    async def request_agent(self, name: str, spec: e.JobSpec) -> tuple[str, str]:
+        """Ask for an agent, or find the one this task asked for before; returns (job, effect)."""
+        self.check()
+        occurrence = self._names[name] = self._names.get(name, 0) + 1
+        effect = f"agent:{self.step}:{self.index}:{name}:{occurrence}"
+        found = await self.log.scripts.request_job(
+            self.workflow,
+            step=self.step,
+            index=self.index,
+            token=self.token,
+            effect=effect,
+            base=job_id(self.step, self.index, name, occurrence, 1),
+            rest=_encode({"attempt": self.attempt, "name": name, "spec": spec}).decode(),
+        )
+        if isinstance(found, Lost):
+            self.lose()
+        return found.job, effect
+
+    async def outcome(self, job: str, effect: str) -> tuple[str, str]:
+        """Wait until the agent has settled; (event type, event data as JSON)."""
+        while True:
+            self.check()
+            event = self.news.expect(self.workflow, job)
+            settled = await self.log.settled(self.workflow, effect)
+            if settled and settled[0] == job:
+                return settled[1], settled[2]
+            with anyio.move_on_after(RECHECK):
+                await event.wait()
+
+    async def stop_agent(self, job: str) -> None:
+        word = await self.log.scripts.stop_job(
+            self.workflow, step=self.step, index=self.index, token=self.token, job=job
+        )
+        if word == "lost":
+            self.lose()
+
+    async def read_state(self, key: str) -> Any:
+        """Raises KeyError."""
+        name = self.log.keys.workflow(self.workflow, "state")
+        data = await self.log.connection.call(lambda: self.log.redis.hget(name, key))
+        if data is None:
+            raise KeyError(key)
+        return decode(data)
+
+    async def read_all_state(self) -> dict[str, Any]:
+        return await read_state(self.log, self.workflow)
+
+    async def change_state(self, changes: list[dict[str, Any]]) -> list[Any]:
+        """Apply changes at once; returns the value of each key after its change (None: gone)."""
+        self.check()
+        async with self._writing:
+            self._writes += 1
+            answer = await self.log.scripts.change_state(
+                self.workflow,
+                by=self.worker,
+                changes=changes,
+                claim={
+                    "step": self.step,
+                    "index": self.index,
+                    "token": self.token,
+                    "write": self._writes,
+                },
+            )
+        match answer:
+            case StateRefused(key, problem):
+                raise PayloadError(f"state[{key!r}]: {problem}")
+            case Lost() | Missing() | Ended():
+                self.lose()
+            case _:
+                return answer
+
+    def lose(self) -> Any:
+        self.revoked = True
+        self.check()
+
+
+async def read_state(log: EventLog, workflow: str) -> dict[str, Any]:
+    name = log.keys.workflow(workflow, "state")
+    found = await log.connection.call(lambda: log.redis.hgetall(name))
+    return {key.decode(): decode(value) for key, value in found.items()}
+
+
+def set_change(key: str, value: Any, *, limit: int) -> dict[str, Any]:
+    data = bytes(encode(value, what=f"state[{key!r}]", limit=limit)).decode()
+    return {"op": "set", "key": check_key(key), "value": data, "event": '"value":' + data}
+
+
+def append_change(key: str, item: Any, *, limit: int) -> dict[str, Any]:
+    return {**set_change(key, item, limit=limit), "op": "append"}
+
+
+def delete_change(key: str) -> dict[str, Any]:
+    return {"op": "delete", "key": check_key(key)}
+
+
+def incr_change(key: str, by: float) -> dict[str, Any]:
+    if isinstance(by, bool) or not isinstance(by, int | float):
+        raise PayloadError(f"state[{key!r}]: incr takes a number, got {by!r}")
+    return {"op": "incr", "key": check_key(key), "by": by}
+
+
+def check_key(key: Any) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= 500:
+        raise PayloadError(f"a state key is a text of 1 to 500 characters, got {key!r}")
+    return key
+
+
+#: Runs an async call from the thread of a plain step.
+Blocking = Callable[..., Any]

@@ -1,0 +1,182 @@
+"""Claim tasks of the workflow classes at hand, run them, settle them in batches.
+
+    claim ──▶ run (own task group) ──▶ outcome ──▶ settle, all that gathered while the last call ran
+
+A worker holds its claims by a lease that it renews as a whole. One that fell silent longer finds
+its claims given to others: its results are refused and its tasks told to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import anyio
+import anyio.abc
+import msgspec
+import structlog
+
+from ..core.bell import Bell
+from ..core.ids import new_session
+from ..core.keys import SHARED
+from ..core.log import EventLog
+from ..core.scripts import ClaimedStep, ClaimedTask
+from .execution import Runs, execute
+from .graph import WorkflowCode
+from .task import News, Task
+
+log = structlog.get_logger()
+
+#: Tasks settled by one script call.
+SETTLED = 200
+
+_decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
+
+#: (workflow, step), (index, token, event type, data)
+Settlement = tuple[tuple[str, str], tuple[int, str, str, str]]
+
+
+class Worker:
+    """Run tasks of one lane, `slots` at a time."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        bell: Bell,
+        codes: Iterable[WorkflowCode],
+        *,
+        partition: int = 0,
+        lane: str = SHARED,
+        slots: int = 100,
+    ) -> None:
+        self._log = event_log
+        self._codes = {code.name: code for code in codes}
+        self.partition = partition
+        self.lane = lane
+        self.slots = slots
+        self.session = new_session("worker")
+        self.runs = Runs(event_log)
+        self._news = News()
+        self._running: dict[tuple[str, str, int], tuple[Task, anyio.CancelScope]] = {}
+        self._outcomes: list[Settlement] = []
+        self._claims = 0
+        self._wake = anyio.Event()
+        self._gathered = anyio.Event()
+        bell.listen(self._hear)
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heartbeat)
+            tasks.start_soon(self._settle_forever)
+            await self._claim_forever(tasks)
+
+    def _hear(self, kind: str, workflow: str, subject: str) -> None:
+        match kind:
+            case "task":
+                self._wake.set()
+            case "settled":
+                self._news.tell(workflow, subject)
+            case "cancel":
+                step, _, index = subject.rpartition("|")
+                self._revoke((workflow, step, int(index)))
+            case "recheck":
+                self._wake.set()
+                self._news.tell_all()
+            case _:
+                pass
+
+    def _revoke(self, name: tuple[str, str, int]) -> None:
+        if name in self._running:
+            task, scope = self._running[name]
+            task.revoked = True
+            scope.cancel()
+
+    async def _heartbeat(self) -> None:
+        lease = self._log.settings.lease
+        while True:
+            await self._log.scripts.renew(
+                self.partition, lanes=[], sessions=[self.session], lease_ms=int(lease * 1000)
+            )
+            await anyio.sleep(lease / 3)
+
+    async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            self._wake = anyio.Event()
+            free = self.slots - len(self._running)
+            claimed = await self._claim(free) if free else []
+            for step, token in claimed:
+                for task in step.tasks:
+                    self._spawn(tasks, step, task, token)
+            if not claimed:
+                await self._wake.wait()
+
+    async def _claim(self, want: int) -> list[tuple[ClaimedStep, str]]:
+        self._claims += 1
+        token = f"{self.session}/{self._claims}"
+        steps = await self._log.scripts.claim(
+            self.partition,
+            lane=self.lane,
+            session=self.session,
+            token=token,
+            want=want,
+            definitions=list(self._codes),
+            lease_ms=int(self._log.settings.lease * 1000),
+        )
+        return [(step, token) for step in steps]
+
+    def _spawn(
+        self, tasks: anyio.abc.TaskGroup, step: ClaimedStep, claimed: ClaimedTask, token: str
+    ) -> None:
+        index, attempt, _, _, item = _decode_entry(claimed.entry)
+        task = Task(
+            self._log,
+            self._news,
+            workflow=step.workflow,
+            step=step.step,
+            index=index,
+            attempt=attempt,
+            token=token,
+            worker=self.session,
+        )
+        scope = anyio.CancelScope()
+        self._running[(step.workflow, step.step, index)] = (task, scope)
+        tasks.start_soon(self._execute, task, scope, self._codes[step.name], step.args, item)
+
+    async def _execute(
+        self,
+        task: Task,
+        scope: anyio.CancelScope,
+        code: WorkflowCode,
+        args: str,
+        item: msgspec.Raw,
+    ) -> None:
+        outcome = None
+        with scope:
+            outcome = await execute(task, self.runs, code, args, item)
+        name = (task.workflow, task.step, task.index)
+        if self._running.get(name, (None,))[0] is task:
+            del self._running[name]
+        if outcome and not task.revoked:
+            kind, data = outcome
+            self._outcomes.append(((task.workflow, task.step), (task.index, task.token, kind, data)))
+            self._gathered.set()
+        self._wake.set()
+
+    async def _settle_forever(self) -> None:
+        while True:
+            await self._gathered.wait()
+            self._gathered = anyio.Event()
+            while self._outcomes:
+                batch, self._outcomes = self._outcomes[:SETTLED], self._outcomes[SETTLED:]
+                await self._settle(batch)
+
+    async def _settle(self, batch: list[Settlement]) -> None:
+        groups: dict[tuple[str, str], list[tuple[int, str, str, str]]] = {}
+        for group, settlement in batch:
+            groups.setdefault(group, []).append(settlement)
+        refused = await self._log.scripts.settle(
+            self.partition,
+            session=self.session,
+            groups=[(workflow, step, results) for (workflow, step), results in groups.items()],
+        )
+        for workflow, step, index in refused:
+            log.info("worker.result_refused", workflow=workflow, step=step, index=index)
