@@ -7,11 +7,10 @@ its retries are off; `Connection.call` repeats instead, and only what is guarded
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
-import redis.asyncio
 import structlog
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -77,7 +76,7 @@ class Connection:
     async def open(self) -> None:
         """Check that a Redis of a usable version answers. Raises RedisUnavailable."""
         try:
-            info = cast(dict[str, Any], await self.redis.info("server"))
+            info: dict[str, Any] = await self.redis.info("server")
         except (exceptions.RedisError, OSError) as error:
             raise RedisUnavailable(redact(self.url), _say(error)) from error
         found = str(info.get("valkey_version") or info.get("redis_version"))
@@ -134,6 +133,3 @@ class Connection:
 
 def _say(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-__all__ = ["BLOCK", "Connection", "make_client", "redact", "redis"]

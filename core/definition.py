@@ -31,7 +31,7 @@ class Bind(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Fan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a step fans out: one task per item of an input, a step's result or a list made at start."""
+    """How a step fans out: a task per item of an input, a step's result or a list made at start."""
 
     over: Bind
     max_workers: int | None = None

@@ -15,7 +15,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower cas
 def new_workflow_id() -> str:
     """Make an id of 26 characters that sorts by creation time (a UUIDv7 in base 32)."""
     number = int(uuid_utils.uuid7())
-    digits = []
+    digits: list[str] = []
     for _ in range(26):
         number, digit = divmod(number, 32)
         digits.append(_ALPHABET[digit])

@@ -1,7 +1,7 @@
 """Every Redis key, by name. Nothing else in the package spells one.
 
     workflow:<id>:events               STREAM  the log, the only truth; entry id <version>-0
-    workflow:<id>:meta                 HASH    what the scripts check: version, digest, status, lane …
+    workflow:<id>:meta                 HASH    what the scripts check: version, status, lane …
     workflow:<id>                      STRING  document (projection)
     workflow:<id>:state                HASH    state, key -> JSON (projection, inside the append)
     workflow:<id>:steps                LIST    steps as JSON (projection)

@@ -137,6 +137,22 @@ class EventLog:
         _, job, kind, data = [*(value or b"").decode().split(" ", 3), "", "", "", ""][:4]
         return (job, kind, data) if kind else None
 
+    async def is_unsettled(self, workflow: str, job: str) -> bool:
+        """Whether an agent has yet to end."""
+        key = self.keys.workflow(workflow, "jobs")
+        return bool(await self.connection.call(lambda: self.redis.hexists(key, job)))
+
+    async def active(self, partition: int, lane: str) -> list[str]:
+        """Ids of the workflows of a lane that have not ended."""
+        key = self.keys.flow(partition, "active")
+        names = await self.connection.call(lambda: self.redis.smembers(key))
+        return [name.decode() for name in names if await self._lane(name.decode()) == lane]
+
+    async def _lane(self, workflow: str) -> str:
+        key = self.keys.workflow(workflow, "meta")
+        lane: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "lane"))
+        return (lane or b"").decode()
+
     async def read_logs(self, workflow: str, job: str, *, last: int | None = None) -> list[str]:
         """Lines of an agent's output, oldest first; only the last ones when `last` is given."""
         key = self.keys.workflow(workflow, "job", job, "logs")

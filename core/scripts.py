@@ -132,7 +132,7 @@ _decode = msgspec.msgpack.Decoder().decode
 @cache
 def source(name: str) -> tuple[str, str]:
     """(text, sha1) of a script with the prelude in front."""
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files(__name__.rpartition(".")[0]) / "lua"
     text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -148,13 +148,13 @@ class Scripts:
         text, sha = source(name)
         route = self._keys.flow(partition, "owners")
         packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
-        execute = self._connection.redis.execute_command
+        redis: Any = self._connection.redis
 
         async def send() -> bytes:
             try:
-                answer: bytes = await execute("EVALSHA", sha, 1, route, packed)
+                answer: bytes = await redis.execute_command("EVALSHA", sha, 1, route, packed)
             except NoScriptError:
-                answer = await execute("EVAL", text, 1, route, packed)
+                answer = await redis.execute_command("EVAL", text, 1, route, packed)
             return answer
 
         return await self._connection.call(send)
@@ -184,7 +184,10 @@ class Scripts:
             "meta": meta,
         }
         given = {name: value for name, value in call.items() if value is not None}
-        return _outcome(await self._run("append", self._keys.partition(workflow), **given))
+        outcome: CommandOutcome = _outcome(
+            await self._run("append", self._keys.partition(workflow), **given)
+        )
+        return outcome
 
     async def commit(
         self,
@@ -214,7 +217,8 @@ class Scripts:
             by=by,
             **final,
         )
-        return _outcome(answer)
+        outcome: CommitOutcome = _outcome(answer)
+        return outcome
 
     async def claim(
         self,

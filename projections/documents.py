@@ -1,12 +1,12 @@
 """The JSON documents that operators read with redis-cli, and that list and status show.
 
-`workflow:<id>` is one `WorkflowDocument`, `workflow:<id>:steps` a list of `StepDocument`s. Each says
-the version of the log that it reflects.
+`workflow:<id>` is one `WorkflowDocument`, `workflow:<id>:steps` a list of `StepDocument`s. Each
+says the version of the log that it reflects.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -141,5 +141,5 @@ def iso(ms: int | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if ms is None:
         return None
-    moment = datetime.fromtimestamp(ms / 1000, timezone.utc)
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

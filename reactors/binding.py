@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -11,7 +11,8 @@ from ..core.events import Blob
 from ..projections.workflow import Result, WorkflowView
 
 _encode = msgspec.json.Encoder().encode
-_decode_items = msgspec.json.Decoder(int | list[msgspec.Raw]).decode
+_Items = int | list[msgspec.Raw]
+_decode_items: Callable[[bytes | msgspec.Raw], _Items] = msgspec.json.Decoder(_Items).decode
 
 
 class Args(msgspec.Struct, omit_defaults=True):
@@ -88,7 +89,8 @@ def items(
         found = _decode_items(_source(definition, step, step.parallel.over, view, blobs))
     except msgspec.DecodeError as error:
         raise NotItems(
-            f"step {step.id!r} fans out over {_name(step)}, which must be a count or a list: {error}"
+            f"step {step.id!r} fans out over {_name(step)}, "
+            f"which must be a count or a list: {error}"
         ) from error
     if isinstance(found, list):
         return found

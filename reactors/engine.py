@@ -72,7 +72,7 @@ class Engine:
         self.token = ""
         #: Set when a private lane is done with or was lost.
         self.stopped = anyio.Event()
-        self._watch = watch or (lambda view: None)
+        self._watch = watch
         self._feed = event_log.keys.feed(partition, lane)
         self._held: dict[str, Held] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -96,9 +96,11 @@ class Engine:
     async def acquire(self) -> None:
         """Wait until the lane is ours."""
         token = new_session("engine")
-        while not await self._renew(token):
-            await anyio.sleep(self._log.settings.lease / 5)
-        self.token = token
+        while not self.token:
+            if await self._renew(token):
+                self.token = token
+            else:
+                await anyio.sleep(self._log.settings.lease / 5)
 
     async def release(self, sessions: list[str]) -> None:
         """Let somebody else take over at once: the lane, and what the sessions hold."""
@@ -180,15 +182,8 @@ class Engine:
 
     async def _take_stock(self) -> None:
         """Decide on every workflow that has not ended: the feed tells nothing of before."""
-        key = self._log.keys.flow(self.partition, "active")
-        for name in await self._log.connection.call(lambda: self._log.redis.smembers(key)):
-            lane = await self._log.connection.call(
-                lambda name=name: self._log.redis.hget(
-                    self._log.keys.workflow(name.decode(), "meta"), "lane"
-                )
-            )
-            if lane is not None and lane.decode() == self.lane:
-                await self._advance(await self._load(name.decode()))
+        for workflow in await self._log.active(self.partition, self.lane):
+            await self._advance(await self._load(workflow))
 
     async def _handle(self, entries: list[FeedEntry]) -> None:
         by_workflow: dict[str, list[e.Recorded]] = {}
@@ -239,7 +234,7 @@ class Engine:
         while not held.view.ended:
             touched, held.view.touched = held.view.touched, set()
             decision = await self._decide(held, touched)
-            self._watch(held.view)
+            self._show(held.view)
             if not decision:
                 self._projector.mark(held.view, held.definition)
                 return
@@ -249,9 +244,13 @@ class Engine:
     async def _end(self, held: Held) -> None:
         self._remember(held.view.id)
         await self._projector.write(held.view, held.definition)
-        self._watch(held.view)
+        self._show(held.view)
         if self.lane != SHARED:
             self.stopped.set()
+
+    def _show(self, view: WorkflowView) -> None:
+        if self._watch:
+            self._watch(view)
 
     async def _decide(self, held: Held, touched: set[str]) -> Decision:
         while True:

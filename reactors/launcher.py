@@ -157,10 +157,7 @@ class Launcher:
     async def _sweep(self, runtime: Runtime) -> None:
         """Remove what a launcher left behind that died between recording an end and removing."""
         for workflow, job in await runtime.leftovers():
-            key = self._log.keys.workflow(workflow, "jobs")
-            if not await self._log.connection.call(
-                lambda key=key, job=job: self._log.redis.hexists(key, job)
-            ):
+            if not await self._log.is_unsettled(workflow, job):
                 launch = Launch(workflow=workflow, step="", index=0, attempt=0, job=job, image="")
                 await runtime.stop(launch)
                 await runtime.remove(launch)

@@ -5,7 +5,7 @@
                                             │                      │
                                             │   all tasks done     ├──▶ completed
                                             └──────────────────────┤
-                                                 a task failed     ├──▶ failed     → workflow failing
+                                                 a task failed     ├──▶ failed (workflow: failing)
                                      workflow failing or cancelled └──▶ cancelled
 
 A decision looks at what is, not at what happened last. So deciding twice gives nothing new, a

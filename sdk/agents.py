@@ -108,10 +108,10 @@ class Agent:
 def job_spec(
     *,
     limit: int,
-    image: str,
+    image: object,
     command: Sequence[str] | str | None,
     env: Mapping[str, Any] | None,
-    input: Any,  # noqa: A002 - the word of the agent contract
+    input: Any,
     network: str,
     memory: int | str | None,
     cpus: float | None,

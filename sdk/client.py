@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,14 @@ import msgspec
 
 from ..core import events as e
 from ..core.embedded import ensure
-from ..core.errors import DefinitionError, IdempotencyConflict, InputError, PayloadError, Refused, WorkflowNotFound
+from ..core.errors import (
+    DefinitionError,
+    IdempotencyConflict,
+    InputError,
+    PayloadError,
+    Refused,
+    WorkflowNotFound,
+)
 from ..core.ids import digest, new_key, new_workflow_id
 from ..core.keys import SHARED
 from ..core.log import EventLog
@@ -26,10 +33,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 @asynccontextmanager
-async def connect(settings: Settings | None = None) -> AsyncIterator[EventLog]:
+async def connect(settings: Settings | None = None) -> AsyncGenerator[EventLog, None]:
     """Open the log on the configured Redis, or on the embedded one, started when it must be."""
     settings = settings or load_settings()
-    url = settings.redis_url or await anyio.to_thread.run_sync(ensure, settings)
+    url = settings.redis_url
+    if url is None:
+        url = await anyio.to_thread.run_sync(ensure, settings)
     log = EventLog(settings, url)
     try:
         await log.open()
@@ -71,14 +80,15 @@ def prepare(code: WorkflowCode, init: Any, inputs: dict[str, Any], settings: Set
 
 
 def _listed(code: WorkflowCode, step: str, items: Any) -> Any:
-    if isinstance(items, int) and not isinstance(items, bool):
+    if type(items) is int:
         return items
     try:
-        return list(items)
+        listed: list[Any] = list(items)
     except TypeError as error:
         raise DefinitionError(
             code.name, f"over=… must return a count or a list, got {items!r}", step=step
         ) from error
+    return listed
 
 
 def _check_types(code: WorkflowCode, inputs: dict[str, Any]) -> None:
@@ -90,10 +100,14 @@ def _check_types(code: WorkflowCode, inputs: dict[str, Any]) -> None:
                 try:
                     code.steps[spec.id].accept(parameter, plain)
                 except PayloadError as error:
-                    raise InputError(f"{code.cls.__name__}: input {source.input!r}: {error}") from error
+                    raise InputError(
+                        f"{code.cls.__name__}: input {source.input!r}: {error}"
+                    ) from error
 
 
-async def create(log: EventLog, run: Prepared, *, lane: str = SHARED, key: str | None = None) -> str:
+async def create(
+    log: EventLog, run: Prepared, *, lane: str = SHARED, key: str | None = None
+) -> str:
     """Create and start a run; returns its id.
 
     The same idempotency key with the same content is harmless. Raises IdempotencyConflict.
@@ -125,7 +139,8 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED, key: str |
 async def _store_inputs(
     log: EventLog, run: Prepared
 ) -> tuple[dict[str, msgspec.Raw], dict[str, e.Blob]]:
-    inline, blobs = {}, {}
+    inline: dict[str, msgspec.Raw] = {}
+    blobs: dict[str, e.Blob] = {}
     for name, value in run.inputs.items():
         if len(bytes(value)) > log.settings.inline_limit:
             blobs[name] = await log.put_blob(run.workflow, bytes(value))

@@ -46,7 +46,7 @@ class AsyncContext(_Place):
         env: Mapping[str, Any] | None = None,
         command: Sequence[str] | str | None = None,
         *,
-        input: Any = None,  # noqa: A002 - the word of the agent contract
+        input: Any = None,
         network: str = "none",
         memory: int | str | None = None,
         cpus: float | None = None,
@@ -93,7 +93,7 @@ class Context(_Place):
         env: Mapping[str, Any] | None = None,
         command: Sequence[str] | str | None = None,
         *,
-        input: Any = None,  # noqa: A002 - the word of the agent contract
+        input: Any = None,
         network: str = "none",
         memory: int | str | None = None,
         cpus: float | None = None,

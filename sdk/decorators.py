@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -61,8 +60,11 @@ def workflow(name: str | None = None) -> Callable[[C], C]:
     Raises DefinitionError when its steps do not make a runnable graph.
     """
     if isinstance(name, type):
-        raise DefinitionError(name.__name__, "write @workflow(name=…) or @workflow(), with brackets")
-    scope = sys._getframe(1).f_locals
+        raise DefinitionError(
+            name.__name__, "write @workflow(name=…) or @workflow(), with brackets"
+        )
+    frame = inspect.currentframe()
+    scope = frame.f_back.f_locals if frame and frame.f_back else {}
 
     def decorate(cls: C) -> C:
         label = name or cls.__name__
@@ -82,9 +84,7 @@ def workflow(name: str | None = None) -> Callable[[C], C]:
 def step(name: str | None = None, *, depends_on: Sequence[str] = ()) -> Callable[[F], F]:
     """Make a method a step. It runs once all steps in `depends_on` have completed."""
     if callable(name):
-        raise DefinitionError(
-            name.__qualname__, "write @step(name=…) or @step(), with brackets"
-        )
+        raise DefinitionError("@step", "write @step(name=…) or @step(), with brackets")
     if isinstance(depends_on, str):
         depends_on = [depends_on]
     mark = StepMark(name, tuple(dict.fromkeys(depends_on)))
@@ -118,7 +118,9 @@ def _check_reserved(cls: type, label: str) -> None:
     for method in RESERVED:
         own = getattr(cls, method, None)
         if own is not None and own is not getattr(Workflow, method):
-            raise DefinitionError(label, f"{method!r} is what starts a workflow; give the step another name")
+            raise DefinitionError(
+                label, f"{method!r} is what starts a workflow; give the step another name"
+            )
 
 
 def _record_init(cls: type) -> None:

@@ -56,7 +56,7 @@ class Runs:
         created = (await self._log.read_one(workflow, 1)).event
         if not isinstance(created, e.WorkflowCreated):
             raise TypeError(f"the log of {workflow} begins with {e.type_of(created)}")
-        init = decode(created.init) or {}
+        init: dict[str, Any] = decode(created.init) or {}
         values: dict[str, Result] = {**_decode_map(created.input), **created.blobs}
         inputs = {name: await load(self._log, workflow, value) for name, value in values.items()}
         try:
@@ -85,7 +85,7 @@ async def execute(
         task.inputs = run.inputs
         arguments = await _arguments(task, step, args, item)
         value = await _call(task, step, run.instance, arguments)
-        event = await _completed(task, step, value)
+        event: e.TaskCompleted | e.TaskFailed = await _completed(task, step, value)
     except ClaimLost:
         return None
     except Exception as error:  # whatever user code raises is how the task ended

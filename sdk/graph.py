@@ -6,7 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class StepCode:
     id: str
     attribute: str
     is_async: bool
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any]
     returns: Any = Any
     items: Callable[[dict[str, Any]], Any] | None = None
 
@@ -104,7 +104,8 @@ def build(cls: type, name: str, scope: dict[str, Any]) -> WorkflowCode:
     """
     found = list(_marked(cls, name))
     ids = [mark.name or attribute for attribute, _, mark in found]
-    specs, codes = [], {}
+    specs: list[StepSpec] = []
+    codes: dict[str, StepCode] = {}
     for (attribute, function, mark), step_id in zip(found, ids, strict=True):
         builder = _StepBuilder(name, step_id, attribute, function, mark, ids, scope)
         specs.append(builder.spec)

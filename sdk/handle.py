@@ -106,9 +106,7 @@ async def read_view(log: EventLog, workflow: str) -> WorkflowView:
     return fold(workflow, events)
 
 
-async def follow_to_end(
-    log: EventLog, workflow: str, *, after: int = 0
-) -> AsyncIterator[Recorded]:
+async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> AsyncIterator[Recorded]:
     """Events above `after` until the one that ends the run; nothing when that has passed."""
     view = await read_view(log, workflow)
     if view.ended and after >= view.version:
@@ -149,6 +147,3 @@ def failure_of(view: WorkflowView) -> WorkflowFailed:
         cause=error.type,
         last_lines=error.last_lines,
     )
-
-
-

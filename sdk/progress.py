@@ -77,7 +77,8 @@ class Progress:
         )
 
     def _table(self, view: WorkflowView) -> Table:
-        title = f"{view.name}  [dim]{view.id}[/dim]  {view.status}  {_seconds(view.started_ms, view.ended_ms or view.updated_ms)}"
+        took = _seconds(view.started_ms, view.ended_ms or view.updated_ms)
+        title = f"{view.name}  [dim]{view.id}[/dim]  {view.status}  {took}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("step", "status", "tasks", "agents", "time"):
             table.add_column(column, style="dim" if column == "time" else None)

@@ -51,7 +51,9 @@ def load(reference: str) -> list[WorkflowCode]:
         listed = ", ".join(sorted(there)) or "none"
         raise DefinitionError(reference, f"no workflow class {name!r} in {place}; there: {listed}")
     if not there:
-        raise DefinitionError(reference, f"no workflow class in {place}; decorate one with @workflow")
+        raise DefinitionError(
+            reference, f"no workflow class in {place}; decorate one with @workflow"
+        )
     return [code_of(there[name])] if name else [code_of(cls) for cls in there.values()]
 
 

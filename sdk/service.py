@@ -29,9 +29,7 @@ class Service:
         self._projector = Projector(log)
         self._engine = Engine(log, self._projector, partition=partition)
         self._janitor = Janitor(log, partition=partition)
-        self._worker = Worker(
-            log, self._bell, codes, partition=partition, slots=settings.slots
-        )
+        self._worker = Worker(log, self._bell, codes, partition=partition, slots=settings.slots)
         self._launcher = Launcher(
             log, self._bell, self._open_runtime, partition=partition, slots=settings.agent_slots
         )

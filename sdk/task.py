@@ -7,7 +7,7 @@ claim is lost, nothing more of this task counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import msgspec
@@ -74,13 +74,14 @@ class Task:
         self._names: dict[str, int] = {}
 
     @property
-    def place(self) -> str:
-        return f"{self.step}[{self.index}] of workflow {self.workflow}"
+    def _lost_text(self) -> str:
+        place = f"{self.step}[{self.index}] of workflow {self.workflow}"
+        return f"task {place} was cancelled or handed to another worker"
 
     def check(self) -> None:
         """Raises ClaimLost when the task is no longer ours."""
         if self.revoked:
-            raise ClaimLost(f"task {self.place} was cancelled or handed to another worker")
+            raise ClaimLost(self._lost_text)
 
     async def request_agent(self, name: str, spec: e.JobSpec) -> tuple[str, str]:
         """Ask for an agent, or find the one this task asked for before; returns (job, effect)."""
@@ -153,9 +154,10 @@ class Task:
             case _:
                 return answer
 
-    def lose(self) -> Any:
+    def lose(self) -> NoReturn:
+        """Note that the claim is gone."""
         self.revoked = True
-        self.check()
+        raise ClaimLost(self._lost_text)
 
 
 async def read_state(log: EventLog, workflow: str) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def delete_change(key: str) -> dict[str, Any]:
     return {"op": "delete", "key": check_key(key)}
 
 
-def incr_change(key: str, by: float) -> dict[str, Any]:
+def incr_change(key: str, by: object) -> dict[str, Any]:
     if isinstance(by, bool) or not isinstance(by, int | float):
         raise PayloadError(f"state[{key!r}]: incr takes a number, got {by!r}")
     return {"op": "incr", "key": check_key(key), "by": by}

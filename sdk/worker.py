@@ -157,7 +157,9 @@ class Worker:
             del self._running[name]
         if outcome and not task.revoked:
             kind, data = outcome
-            self._outcomes.append(((task.workflow, task.step), (task.index, task.token, kind, data)))
+            self._outcomes.append(
+                ((task.workflow, task.step), (task.index, task.token, kind, data))
+            )
             self._gathered.set()
         self._wake.set()
 
