@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +32,13 @@ print(embedded.ensure(load_settings(environ={}, home=sys.argv[1])))
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Settings]:
+def home() -> Iterator[Settings]:
     """Settings of a home without a server, in which none is left running."""
-    settings = load_settings(environ={}, home=tmp_path / "home of a user")
-    yield settings
-    embedded.stop(settings)
+    # Not below tmp_path: its length decides where the socket is.
+    with tempfile.TemporaryDirectory(prefix="agentainer-test-") as folder:
+        settings = load_settings(environ={}, home=Path(folder) / "home of a user")
+        yield settings
+        embedded.stop(settings)
 
 
 def test_starts_a_server_that_waits_for_the_disk(home: Settings) -> None:
