@@ -97,15 +97,22 @@ def _read_file(path: Path, limit: int) -> bytes | None:
         return None
     except OSError as error:
         raise BadAnswer(f"the result file cannot be read: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise BadAnswer("the result path holds something that is not a plain file")
-        if facts.st_size > limit:
-            raise BadAnswer(
-                f"the result has {facts.st_size:,} bytes, allowed are {limit:,}; "
-                "store large data elsewhere and answer with its place"
-            )
+    try:
+        return _read_all(handle, limit)
+    finally:
+        os.close(handle)
+
+
+def _read_all(handle: int, limit: int) -> bytes:
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        raise BadAnswer("the result path holds something that is not a plain file")
+    if facts.st_size > limit:
+        raise BadAnswer(
+            f"the result has {facts.st_size:,} bytes, allowed are {limit:,}; "
+            "store large data elsewhere and answer with its place"
+        )
+    with os.fdopen(handle, "rb", closefd=False) as file:
         return file.read(limit)
 
 

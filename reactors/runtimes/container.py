@@ -21,6 +21,9 @@ _ROOT = ("", "0", "root")
 _MEMORY_BYTES = 512 * 1024 * 1024
 _PIDS = 256
 _TMP = "rw,nosuid,nodev,mode=1777,size=64m"
+#: 30 MB of log at most. A line above 16 KiB is stored in frames, and `json-file` breaks a character
+#: that stands across two of them; the driver `local` would lose the end of such a line.
+_LOG = {"max-size": "10m", "max-file": "3"}
 #: What the init process exits with, and says, when it cannot execute the program.
 _NOT_EXECUTED = (126, 127)
 _INIT_FAILED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*)")
@@ -101,7 +104,7 @@ def container_options(
 def host_options(launch: Launch, folder: JobFolder, cpus: int) -> dict[str, Any]:
     """Give what `create_host_config` takes: isolation that costs nothing measurable.
 
-    Memory counts without swap, so that the limit is one. Logs are kept in 30 MB at most.
+    Memory counts without swap, so that the limit is one.
     """
     limits = launch.limits
     memory = memory_limit(launch)
@@ -116,7 +119,7 @@ def host_options(launch: Launch, folder: JobFolder, cpus: int) -> dict[str, Any]
         "read_only": True,
         "tmpfs": {"/tmp": _TMP},  # noqa: S108 -- the container's own
         "mounts": [Mount(_MOUNT, str(folder.share), type="bind")],
-        "log_config": LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+        "log_config": LogConfig(type="json-file", config=_LOG),
         "nano_cpus": int(min(limits.cpus, cpus) * 1e9) if limits.cpus else None,
     }
 

@@ -4,7 +4,7 @@ Docker's log streams cannot be trusted with more than the lines in them: they ma
 at a rotation, or drop a last line without newline. So nobody waits for a stream to end. It is
 followed while the container runs, begun again when it breaks, and when the container has ended
 (as others find out) one plain read fetches what the stream did not bring. Docker's time stamps
-tell which frames were seen.
+tell which frames were seen; the frames of one long line share theirs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ContainerLog:
         self._done = anyio.Event()
         self._stream: Stream | None = None
         self._frames = 0
-        self._seen: dict[StreamName, str] = {}
+        self._seen: dict[StreamName, _Position] = {"stdout": _Position(), "stderr": _Position()}
 
     async def copy(self, sink: Sink) -> None:
         """Pass on all lines."""
@@ -98,6 +98,8 @@ class ContainerLog:
         )
         if follow and self._over.is_set():
             return self._stream.cut()  # whoever ended it may have come before there was a stream
+        for position in self._seen.values():
+            position.rewind()
         for name, frame in _frames(self._stream):
             self._handover.put(self._lines(name, frame))
 
@@ -105,16 +107,40 @@ class ContainerLog:
         """Take a frame, `<stamp> <bytes>`, unless an earlier pass did."""
         stamp = frame[:_STAMP].decode()
         self._frames += 1
-        if stamp <= self._seen.get(name, ""):
+        if not self._seen[name].reach(stamp):
             return []
-        self._seen[name] = stamp
         return self._output.feed(name, frame[_STAMP + 1 :], _ts_ms(stamp))
 
     def _since(self) -> str:
-        if not self._seen:
+        last = max(position.stamp for position in self._seen.values())
+        if not last:
             return "0"
-        last = datetime.fromisoformat(max(self._seen.values()))
-        return f"{(last - _OVERLAP).timestamp():.6f}"
+        return f"{(datetime.fromisoformat(last) - _OVERLAP).timestamp():.6f}"
+
+
+class _Position:
+    """How far one stream was read: up to the n-th frame of a stamp."""
+
+    def __init__(self) -> None:
+        self.stamp = ""
+        self._frames = 0
+        self._skip = 0
+
+    def rewind(self) -> None:
+        """Begin a pass, in which frames come again."""
+        self._skip = self._frames
+
+    def reach(self, stamp: str) -> bool:
+        """Move on to a frame with this stamp. Tell whether it is a new one."""
+        if stamp < self.stamp:
+            return False
+        if stamp > self.stamp:
+            self.stamp, self._frames, self._skip = stamp, 0, 0
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._frames += 1
+        return True
 
 
 def _frames(chunks: Iterable[bytes]) -> Iterator[tuple[StreamName, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
@@ -70,17 +71,26 @@ class Stream:
     def __init__(self, response: requests.Response) -> None:
         self._response = response
         self._socket: CancellableStream[bytes] = CancellableStream(iter(()), response)
+        self._claim = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the chunks as they come. Raises one of CONNECTION_ERRORS when cut."""
-        yield from self._response.raw.stream(64 * 1024)
+        """Give the chunks as they come. Raises one of CONNECTION_ERRORS when cut while reading."""
+        if self._claim.acquire(blocking=False):
+            try:
+                yield from self._response.raw.stream(64 * 1024)
+            finally:
+                self._response.close()
 
     def drain(self) -> None:
         for _ in self:
             pass
 
     def cut(self) -> None:
-        """Wake up the reader. Harmless at any time: a response read to its end has no socket."""
+        """Wake up the reader, which then closes the response; close it when there is none."""
+        if self._claim.acquire(blocking=False):
+            self._response.close()
+            return
+        # A response that was just read to its end has no socket any more.
         with suppress(OSError, AttributeError):
             self._socket.close()
 
