@@ -66,6 +66,10 @@ class Definition(msgspec.Struct, frozen=True, dict=True):
         return {step.id: step for step in self.steps}
 
     @cached_property
+    def position(self) -> dict[str, int]:
+        return {step.id: number for number, step in enumerate(self.steps)}
+
+    @cached_property
     def dependents(self) -> dict[str, tuple[str, ...]]:
         """For every step the steps that wait for it."""
         waiting: dict[str, list[str]] = {step.id: [] for step in self.steps}

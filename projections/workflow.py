@@ -111,6 +111,7 @@ class WorkflowView(msgspec.Struct):
     updated_ms: int = 0
     ended_ms: int | None = None
     unsettled_jobs: int = 0
+    completed_steps: int = 0
     #: Steps whose next move is to be decided; whoever decides empties it.
     touched: set[str] = set()
     #: Jobs the documents do not show yet; the projector empties it.
@@ -214,6 +215,7 @@ def _queued(view: WorkflowView, event: e.TasksQueued, at: e.Recorded) -> None:
 def _step_completed(view: WorkflowView, event: e.StepCompleted, at: e.Recorded) -> None:
     step = _touch(view, event.step, at)
     step.status, step.ended_ms = "completed", at.ts
+    view.completed_steps += 1
 
 
 def _step_failed(view: WorkflowView, event: e.StepFailed, at: e.Recorded) -> None:

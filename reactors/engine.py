@@ -35,6 +35,8 @@ GROUP = "engine"
 READ = 256
 #: Workflows whose commits are under way at the same time.
 COMMITS = 8
+#: Seconds between two notes of our position. A successor that starts too early decides nothing new.
+ACKNOWLEDGE = 0.2
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
 REMEMBERED = 10_000
 
@@ -147,13 +149,16 @@ class Engine:
         if is_new:
             await self._take_stock()
         reader: Any = self._log.connection.reader()
+        noted = anyio.current_time()
         try:
             while True:
                 entries = await self._read(reader, position)
                 if entries:
                     await self._handle([decode_feed_entry(entry) for entry in entries])
                     position = entries[-1][0].decode()
+                if not entries or anyio.current_time() > noted + ACKNOWLEDGE:
                     await self._acknowledge(position)
+                    noted = anyio.current_time()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.connection.drop(reader)

@@ -82,14 +82,19 @@ class _Progress:
         self.done: dict[str, int] = {}
 
     def run(self, touched: Iterable[str]) -> None:
-        # In the order of the definition: two engines with one view decide the same to the letter.
-        names = set(touched)
-        for step in self.definition.steps:
-            if step.id in names or ALL in names:
-                self._advance(step)
+        for step in self._in_order(set(touched)):
+            self._advance(step)
             if self._failed:
                 return
         self._end()
+
+    def _in_order(self, names: set[str]) -> list[StepSpec]:
+        """In the order of the definition: two engines with one view decide the same."""
+        if ALL in names:
+            return list(self.definition.steps)
+        known = self.definition.by_id
+        position = self.definition.position
+        return sorted((known[name] for name in names), key=lambda spec: position[spec.id])
 
     @property
     def _failed(self) -> bool:
@@ -184,12 +189,9 @@ class _Progress:
         self.decision.cancel.append(name)
 
     def _end(self) -> None:
-        view = self.view
-        done = all(
-            s.id in self.done or view.step(s.id).status == "completed"
-            for s in self.definition.steps
-        )
-        self.decision.finish = done and view.unsettled_jobs == 0
+        done = self.view.completed_steps + len(self.done)
+        settled = self.view.unsettled_jobs == 0
+        self.decision.finish = settled and done == len(self.definition.steps)
 
 
 def _wind_down(view: WorkflowView, decision: Decision) -> None:

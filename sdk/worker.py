@@ -59,6 +59,8 @@ class Worker:
         self._running: dict[tuple[str, str, int], tuple[Task, anyio.CancelScope]] = {}
         self._outcomes: list[Settlement] = []
         self._claims = 0
+        #: The last claim took all it could, so there may be more to take.
+        self._is_full = False
         self._wake = anyio.Event()
         self._gathered = anyio.Event()
         bell.listen(self._hear)
@@ -106,7 +108,9 @@ class Worker:
             for step, token in claimed:
                 for task in step.tasks:
                     self._spawn(tasks, step, task, token)
-            if not claimed:
+            # Less than was asked for: the queues are empty until the bell rings.
+            self._is_full = sum(len(step.tasks) for step, _ in claimed) >= free
+            if not self._is_full or len(self._running) >= self.slots:
                 await self._wake.wait()
 
     async def _claim(self, want: int) -> list[tuple[ClaimedStep, str]]:
@@ -161,7 +165,8 @@ class Worker:
                 ((task.workflow, task.step), (task.index, task.token, kind, data))
             )
             self._gathered.set()
-        self._wake.set()
+        if self._is_full:
+            self._wake.set()
 
     async def _settle_forever(self) -> None:
         while True:
