@@ -189,7 +189,8 @@ class _StepBuilder:
             self._decodable("return", hints.get("return", Any)),
             self.fan.over if self.fan and callable(self.fan.over) else None,
         )
-        self.spec = StepSpec(step_id, tuple(self.depends_on), self.binds, self._fan_spec())
+        fan = self._fan_spec()
+        self.spec = StepSpec(step_id, tuple(self.depends_on), self.binds, fan)
 
     def _error(self, problem: str, parameter: str | None = None) -> DefinitionError:
         return DefinitionError(self.workflow, problem, step=self.id, parameter=parameter)

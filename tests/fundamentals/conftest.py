@@ -1,0 +1,47 @@
+"""`wf.run()` takes its settings from the environment; here they lead to the tests' own Redis.
+
+After every test all keys are looked at: each has an owner, and those of ended runs an end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from agentainer_flow.core.settings import Settings
+
+#: Keys that belong to the partition or the installation and live as long as it is used.
+LASTING = re.compile(
+    r"flow:(definitions|installation|0:(feed|owners|sessions|workflows(:\w+)?|active|shared:bell))"
+)
+#: Keys of a workflow that has not ended; the rest of them gets a TTL when it ends.
+WORKFLOW = re.compile(r"workflow:([0-9a-z]{26})(:.+)?")
+
+
+@pytest.fixture(autouse=True)
+def _environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTAINER_REDIS_URL", settings.redis_url or "")
+    monkeypatch.setenv("AGENTAINER_HOME", str(settings.home))
+    monkeypatch.setenv("AGENTAINER_RUNTIME", "process")
+    monkeypatch.setenv("AGENTAINER_LEASE", "2")
+
+
+@pytest.fixture(autouse=True)
+def _no_stray_keys(settings: Settings) -> Iterator[None]:
+    yield
+    with Redis.from_url(settings.redis_url or "", decode_responses=True) as client:
+        strays = [key for key in client.scan_iter() if is_stray(client, str(key))]
+    assert strays == []
+
+
+def is_stray(client: Redis, key: str) -> bool:
+    if LASTING.fullmatch(key):
+        return False
+    match = WORKFLOW.fullmatch(key)
+    if not match:
+        return True
+    ended = not client.sismember("flow:0:active", match[1])
+    return ended and client.ttl(key) == -1

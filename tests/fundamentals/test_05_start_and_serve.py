@@ -1,0 +1,115 @@
+"""`start` leaves a run to whoever serves its definition, and gives a handle."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from agentainer_flow import (
+    AgentTimeout,
+    AsyncContext,
+    Handle,
+    Workflow,
+    WorkflowCancelled,
+    parallel,
+    step,
+    workflow,
+)
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.sdk import client
+from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.service import Service
+
+pytestmark = pytest.mark.anyio
+
+
+@workflow()
+class Served(Workflow):
+    def __init__(self, add: int = 0) -> None:
+        self.add = add
+
+    @step()
+    @parallel(max_workers=2)
+    async def each(self, context: AsyncContext, item: int) -> int:
+        return item + self.add
+
+    @step()
+    async def total(self, context: AsyncContext, each_results: list[int]) -> int:
+        await context.state.set("seen", len(each_results))
+        return sum(each_results)
+
+
+@workflow()
+class Endless(Workflow):
+    @step()
+    async def wait(self, context: AsyncContext) -> None:
+        await anyio.sleep_forever()
+
+
+async def serve(settings: Settings, scope: anyio.CancelScope, *classes: type) -> None:
+    async with client.connect(settings) as log:
+        with scope:
+            await Service(log, [code_of(cls) for cls in classes]).run()
+
+
+async def test_started_run_waits_for_who_serves_it(settings: Settings) -> None:
+    handle = await Served(10).astart(items=3)
+    assert await handle.status() == "running"
+
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve, settings, scope, Served)
+        assert await handle.result(timeout=20) == 33
+        scope.cancel()
+    assert await handle.state() == {"seen": 3}
+
+
+async def test_events_tell_the_whole_story_in_order(settings: Settings) -> None:
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve, settings, scope, Served)
+        handle = await Served().astart(items=1)
+        events = [recorded async for recorded in handle.events()]
+        scope.cancel()
+
+    assert [recorded.version for recorded in events] == list(range(1, len(events) + 1))
+    assert [recorded.type for recorded in events] == [
+        "workflow.created",
+        "workflow.started",
+        "step.scheduled",
+        "task.started",
+        "task.completed",
+        "step.completed",
+        "step.scheduled",
+        "task.started",
+        "state.updated",
+        "task.completed",
+        "step.completed",
+        "workflow.completed",
+    ]
+
+
+async def test_cancelling_ends_a_run_that_would_never_end(settings: Settings) -> None:
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve, settings, scope, Endless)
+        handle = await Endless().astart()
+        await until_started(handle)
+        await handle.cancel("no longer needed")
+        with pytest.raises(WorkflowCancelled, match="no longer needed"):
+            await handle.result(timeout=20)
+        scope.cancel()
+    assert await handle.status() == "cancelled"
+
+
+async def test_waiting_for_a_result_ends_with_its_timeout() -> None:
+    handle = await Endless().astart()
+
+    with pytest.raises(AgentTimeout):
+        await handle.result(timeout=0.1)
+
+
+async def until_started(handle: Handle) -> None:
+    async for recorded in handle.events():
+        if recorded.type == "task.started":
+            return
