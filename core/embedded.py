@@ -145,21 +145,27 @@ def _start(place: Place, lock: int) -> None:
     program = choose_program(read_text(place.written_by) or None)
     try:
         make_private(place.socket.parent)
-        done = subprocess.run(
-            _command(program, place),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_TIMEOUT,
-            pass_fds=(lock,),
-            umask=0o077,
-        )
+        _run(_command(program, place), lock)
+        place.written_by.write_text(str(program))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip() or error.stdout.strip()
+        raise EmbeddedRedisError(explain(place, f"cannot be started: {said}")) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EmbeddedRedisError(explain(place, f"cannot be started: {error}")) from error
-    if done.returncode != 0:
-        said = done.stderr.strip() or done.stdout.strip()
-        raise EmbeddedRedisError(explain(place, f"cannot be started: {said}"))
-    place.written_by.write_text(str(program))
+
+
+def _run(command: list[str], lock: int) -> None:
+    """Run a program that puts itself into the background, where it keeps the open lock."""
+    subprocess.run(
+        command,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT,
+        pass_fds=(lock,),
+        umask=0o077,
+    )
 
 
 def _command(program: Program, place: Place) -> list[str]:

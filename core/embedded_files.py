@@ -98,7 +98,8 @@ def explain(place: Place, problem: str) -> str:
     """Say what is wrong with the server, with the last lines of its log."""
     tail = read_text(place.log).splitlines()[-8:]
     lines = "".join(f"\n  | {line}" for line in tail)
-    return f"the embedded Redis in {place.directory} {problem}; its log {place.log} ends:{lines}"
+    log = f"its log {place.log} ends:{lines}" if tail else f"its log {place.log} is empty"
+    return f"the embedded Redis in {place.directory} {problem}; {log}"
 
 
 def read_text(path: Path) -> str:
