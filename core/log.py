@@ -81,19 +81,28 @@ class EventLog:
 
     async def follow_stream(self, key: str, last: str) -> AsyncIterator[list[Entry]]:
         """Entries of a stream above `last` as they come; waits while Redis is away."""
+        async for _, entries in self.follow_streams({key: last}):
+            yield entries
+
+    async def follow_streams(self, last: dict[str, str]) -> AsyncIterator[tuple[str, list[Entry]]]:
+        """(key, entries) of several streams as they come, above the id that `last` has for each.
+
+        `last` moves along. Between two answers the caller may add streams to it or remove some.
+        """
         reader: Any = self.connection.reader()
         try:
             while True:
                 try:
-                    answer = await reader.xread({key: last}, count=PAGE, block=int(BLOCK * 1000))
+                    answer = await reader.xread(last, count=PAGE, block=int(BLOCK * 1000))
                 except exceptions.RedisError as error:
                     if not is_passing(error):
                         raise
                     await anyio.sleep(0.2)
                     continue
-                for _, entries in answer:
-                    last = entries[-1][0]
-                    yield entries
+                for name, entries in answer:
+                    if (key := name.decode()) in last:
+                        last[key] = entries[-1][0].decode()
+                        yield key, entries
         finally:
             with anyio.CancelScope(shield=True):
                 await self.connection.drop(reader)

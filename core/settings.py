@@ -12,6 +12,7 @@ import msgspec
 from .errors import SettingsError
 
 PREFIX = "AGENTAINER_"
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log_ttl: float = 30 * 24 * 3600.0
     #: Lines of output kept per agent.
     log_lines: int = 10_000
+    #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.runtime not in ("auto", "docker", "process"):
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
+        if self.log_level.lower() not in LOG_LEVELS:
+            raise ValueError(f"log_level must be {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
         if any(c in self.namespace for c in "{} *?[]\n"):

@@ -34,6 +34,9 @@ if call.meta then
   redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name)
   redis.call('SADD', flow_key('active'), call.id)
   redis.call('ZADD', flow_key('workflows'), now, call.id)
+  -- Listed by status from the start; from then on the documents move it (project.lua).
+  redis.call('ZADD', flow_key('workflows:' .. (call.status or 'created')), now, call.id)
+  redis.call('HSET', workflow_key(call.id, 'meta'), 'doc_status', call.status or 'created')
 end
 if call.status then redis.call('HSET', workflow_key(call.id, 'meta'), 'status', call.status) end
 redis.call('HSET', commands, call.key, log.version .. ' ' .. call.content)

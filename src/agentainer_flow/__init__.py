@@ -1,23 +1,26 @@
 """Durable workflows of LLM-agent containers and Python steps, event-sourced on Redis Streams."""
 
-from .core.errors import (
-    AgentFailed,
-    AgentTimeout,
-    ClaimLost,
-    DefinitionError,
-    FlowError,
-    InputError,
-    PayloadError,
-    RedisUnavailable,
-    Refused,
-    WorkflowCancelled,
-    WorkflowFailed,
-    WorkflowNotFound,
-)
-from .sdk.agents import Agent, AsyncAgent
-from .sdk.context import AsyncContext, Context
-from .sdk.decorators import Workflow, parallel, step, workflow
-from .sdk.handle import Handle, SyncHandle
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .core.errors import (
+        AgentFailed,
+        AgentTimeout,
+        ClaimLost,
+        DefinitionError,
+        FlowError,
+        InputError,
+        PayloadError,
+        RedisUnavailable,
+        Refused,
+        WorkflowCancelled,
+        WorkflowFailed,
+        WorkflowNotFound,
+    )
+    from .sdk.agents import Agent, AsyncAgent
+    from .sdk.context import AsyncContext, Context
+    from .sdk.decorators import Workflow, parallel, step, workflow
+    from .sdk.handle import Handle, SyncHandle
 
 __all__ = [
     "Agent",
@@ -43,3 +46,16 @@ __all__ = [
     "step",
     "workflow",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a name when it is first asked for; `agentainer --help` asks for none."""
+        from importlib import import_module
+
+        if name in __all__:
+            for place in ("core.errors", "sdk.decorators", "sdk.agents", "sdk.context"):
+                found = vars(import_module(f".{place}", __name__)).get(name)
+                if found is not None:
+                    return globals().setdefault(name, found)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
