@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from ..core.definition import Bind, Definition, Fan, StepSpec, check
 from ..core.errors import DefinitionError, InputError, PayloadError
@@ -19,6 +20,8 @@ from ..core.payloads import convert, describe
 
 STEP = "__agentainer_step__"
 PARALLEL = "__agentainer_parallel__"
+#: Marks a module that was imported as a file; its name says nothing to another process.
+FILE = "__agentainer_file__"
 
 #: What `@parallel(over=…)` takes: a name, or a function of the inputs.
 Over = str | Callable[[dict[str, Any]], Any]
@@ -117,7 +120,7 @@ def build(cls: type, name: str, scope: dict[str, Any]) -> WorkflowCode:
 def reference(cls: type) -> str:
     module = sys.modules.get(cls.__module__)
     path = getattr(module, "__file__", None)
-    if cls.__module__ == "__main__" and path:
+    if path and (cls.__module__ == "__main__" or hasattr(module, FILE)):
         return f"{_short(Path(path))}:{cls.__qualname__}"
     return f"{cls.__module__}:{cls.__qualname__}"
 
@@ -271,16 +274,32 @@ class _StepBuilder:
             raise self._error(f"its annotations cannot be read: {error}") from error
 
     def _decodable(self, parameter: str, kind: Any) -> Any:
-        kind = None.__class__ if kind is None else kind
+        kind = type(None) if kind is None else kind
         try:
             msgspec.json.Decoder(kind)
+            foreign = next(_foreign_types(msgspec.inspect.type_info(kind), set()), None)
         except TypeError as error:
+            foreign = str(error)
+        if foreign:
             raise self._error(
-                f"annotation {describe(kind)} cannot be decoded from JSON: {error}. Use a "
+                f"annotation {describe(kind)} cannot be decoded from JSON ({foreign}). Use a "
                 "dataclass, msgspec.Struct, TypedDict or builtin type",
                 parameter,
-            ) from error
+            )
         return kind
+
+
+def _foreign_types(info: Any, seen: set[int]) -> typing.Iterator[str]:
+    """Names of the types within a type that msgspec can decode only with a hook."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        yield describe(info.cls)
+    elif isinstance(info, tuple):
+        for part in typing.cast("tuple[Any, ...]", info):
+            yield from _foreign_types(part, seen)
+    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
+        seen.add(id(info))
+        for name in info.__struct_fields__:
+            yield from _foreign_types(getattr(info, name), seen)
 
 
 def _singular(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..core.errors import DefinitionError
-from .graph import WorkflowCode
+from .graph import FILE, WorkflowCode
 
 CODE = "__agentainer_workflow__"
 
@@ -62,10 +62,12 @@ def _import(place: str) -> ModuleType:
     try:
         if path.suffix == ".py":
             return _import_file(path)
+        if not place or place.startswith("."):
+            raise ModuleNotFoundError(f"{place!r} is not the name of a module")
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(place)
-    except (ModuleNotFoundError, FileNotFoundError) as error:
+    except (ImportError, SyntaxError, FileNotFoundError) as error:
         raise DefinitionError(
             place, f"cannot be imported: {error}. Give MODULE:CLASS or FILE.py:CLASS"
         ) from error
@@ -86,6 +88,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise FileNotFoundError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, FILE, True)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

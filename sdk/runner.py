@@ -44,8 +44,10 @@ def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
     raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
 
 
-async def arun(workflow: Workflow, inputs: dict[str, Any]) -> Any:
-    settings = load_settings()
+async def arun(
+    workflow: Workflow, inputs: dict[str, Any], settings: Settings | None = None
+) -> Any:
+    settings = settings or load_settings()
     prepared = _prepare(workflow, inputs, settings)
     async with client.connect(settings) as log:
         runner = _Runner(log, prepared, workflow)

@@ -1,0 +1,425 @@
+"""The guards of the scripts: who may write what, and what a repeated call does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentainer_flow.core import events as e
+from agentainer_flow.core.ids import digest
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.scripts import (
+    Appended,
+    Batch,
+    ClaimedStep,
+    Conflict,
+    Duplicate,
+    Ended,
+    Fenced,
+    Found,
+    Lost,
+    Mismatch,
+    Missing,
+    StateRefused,
+)
+from agentainer_flow.core.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+LANE = "shared"
+
+
+class Bench:
+    """One workflow and one engine, driven call by call."""
+
+    def __init__(self, log: EventLog, workflow: str = "w1") -> None:
+        self.log = log
+        self.scripts = log.scripts
+        self.id = workflow
+        self.commits = 0
+
+    async def create(self, key: str = "k", name: str = "wf") -> Any:
+        created = e.WorkflowCreated(name, "d")
+        return await self.scripts.append(
+            self.id,
+            key=key,
+            content=digest(name.encode()),
+            events=[(x.type, e.encode_event(x)) for x in (created, e.WorkflowStarted())],
+            by="client",
+            status="running",
+            meta={"lane": LANE, "name": "wf"},
+        )
+
+    async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
+        (held,) = await self.scripts.renew(0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms)
+        return held
+
+    async def queue(self, *indexes: int, limit: int = 0, step: str = "a") -> Any:
+        scheduled = e.StepScheduled(step, len(indexes), len(indexes))
+        tasks = [(index, 1, "null") for index in indexes]
+        return await self.commit(
+            (scheduled.type, e.encode_event(scheduled), None),
+            queue=[Batch(step, limit, 0, tasks, "{}")],
+        )
+
+    async def commit(
+        self, *events: tuple[str, str, int | None], token: str = "engine/1", **more: Any
+    ) -> Any:
+        self.commits += 1
+        given = {"queue": [], "cancel": [], "commit": f"c{self.commits}", **more}
+        return await self.scripts.commit(
+            self.id, lane=LANE, token=token, events=list(events), by="engine", **given
+        )
+
+    async def claim(
+        self, want: int = 10, token: str = "s/1", lease: int = 60_000
+    ) -> list[ClaimedStep]:
+        return await self.scripts.claim(
+            0,
+            lane=LANE,
+            session=token.partition("/")[0],
+            token=token,
+            want=want,
+            definitions=["wf"],
+            lease_ms=lease,
+        )
+
+    async def settle(self, *indexes: int, token: str = "s/1") -> list[tuple[str, str, int]]:
+        done = [e.TaskCompleted("a", index, 1, msgspec.Raw(b"1")) for index in indexes]
+        results = [(x.index, token, x.type, e.encode_event(x)) for x in done]
+        return await self.scripts.settle(
+            0, session=token.partition("/")[0], groups=[(self.id, "a", results)]
+        )
+
+    async def types(self) -> list[str]:
+        return [recorded.type for recorded in await self.log.read(self.id)]
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    log = EventLog(settings, settings.redis_url or "")
+    await log.open()
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def bench(log: EventLog) -> Bench:
+    bench = Bench(log)
+    await bench.create()
+    await bench.own()
+    return bench
+
+
+def indexes(claimed: list[ClaimedStep]) -> list[int]:
+    return [msgspec.json.decode(task.entry)[0] for step in claimed for task in step.tasks]
+
+
+async def test_same_key_answers_with_the_first_outcome(bench: Bench) -> None:
+    assert await bench.create() == Duplicate(2)
+    assert await bench.create(name="other") == Mismatch()
+    assert await bench.types() == ["workflow.created", "workflow.started"]
+
+
+async def test_creating_what_exists_is_a_conflict(bench: Bench) -> None:
+    assert await bench.create(key="another") == Conflict(2, "running")
+
+
+async def test_command_to_nothing_says_so(log: EventLog) -> None:
+    outcome = await log.scripts.append("nope", key="k", content="", events=[], by="client")
+    assert outcome == Missing()
+
+
+async def test_command_needs_a_status_that_allows_it(bench: Bench) -> None:
+    guard: dict[str, Any] = {"key": "k2", "content": "", "events": [], "by": "client"}
+
+    assert await bench.scripts.append("w1", statuses=["paused"], **guard) == Conflict(2, "running")
+    assert await bench.scripts.append("w1", version=1, **guard) == Conflict(2, "running")
+
+
+async def test_versions_and_digests_chain_without_gaps(bench: Bench) -> None:
+    await bench.queue(0, 1, 2)
+    await bench.claim()
+    await bench.settle(0, 1, 2)
+
+    entries = await bench.log.read("w1")
+
+    assert [x.version for x in entries] == list(range(1, len(entries) + 1))
+    assert len({x.digest for x in entries}) == len(entries)
+
+
+async def test_commit_of_another_owner_is_fenced(bench: Bench) -> None:
+    assert await bench.queue(0) == Appended(3, (await bench.log.read("w1"))[-1].digest, ANY)
+    assert await bench.commit(token="engine/2") == Fenced()
+
+
+class _Any:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ANY: Any = _Any()
+
+
+async def test_commit_sent_twice_is_applied_once(bench: Bench) -> None:
+    event = ("step.completed", '{"step":"a"}', None)
+
+    assert isinstance(await bench.commit(event, commit="same"), Appended)
+    assert await bench.commit(event, commit="same") == Duplicate(3)
+
+
+async def test_last_event_needs_the_version_that_was_seen(bench: Bench) -> None:
+    event = ("workflow.completed", "{}", None)
+
+    assert await bench.commit(event, status="completed", version=1) == Conflict(2, "running")
+    assert isinstance(await bench.commit(event, status="completed", version=2), Appended)
+    assert await bench.commit(event) == Conflict(3, "completed")
+
+
+async def test_lane_has_one_owner_until_its_lease_ends(bench: Bench) -> None:
+    assert not await bench.own("engine/2")
+    await bench.own("engine/1", lease_ms=0)
+    assert await bench.own("engine/2")
+    assert not await bench.own("engine/1")
+
+
+async def test_claim_gives_each_task_once(bench: Bench) -> None:
+    await bench.queue(0, 1, 2)
+
+    assert indexes(await bench.claim(2, "s/1")) == [0, 1]
+    assert indexes(await bench.claim(5, "t/1")) == [2]
+    assert await bench.claim(5, "t/2") == []
+
+
+async def test_claim_whose_reply_was_lost_gives_the_same_tasks_again(bench: Bench) -> None:
+    await bench.queue(0, 1, 2)
+
+    first = await bench.claim(2, "s/1")
+    again = await bench.claim(2, "s/1")
+
+    assert sorted(indexes(first)) == sorted(indexes(again)) == [0, 1]
+    assert (await bench.types()).count("task.started") == 2
+
+
+async def test_limit_of_a_step_is_never_passed(bench: Bench) -> None:
+    await bench.queue(*range(5), limit=2)
+
+    assert indexes(await bench.claim(5, "s/1")) == [0, 1]
+    assert await bench.claim(5, "s/2") == []
+    await bench.settle(0)
+    assert indexes(await bench.claim(5, "s/3")) == [2]
+
+
+async def test_workflows_take_turns(log: EventLog) -> None:
+    large, small = Bench(log, "large"), Bench(log, "small")
+    await large.own()
+    for bench in (large, small):
+        await bench.create()
+    await large.queue(*range(100))
+    await small.queue(0)
+
+    claimed = await large.claim(4)
+
+    assert {step.workflow for step in claimed} == {"large", "small"}
+
+
+async def test_only_the_holder_settles_and_only_once(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1, "s/1")
+
+    assert await bench.settle(0, token="t/1") == [("w1", "a", 0)]
+    assert await bench.settle(0) == []
+    assert await bench.settle(0) == [("w1", "a", 0)]
+    assert (await bench.types()).count("task.completed") == 1
+
+
+async def test_tasks_of_a_silent_worker_go_back_to_the_front(bench: Bench) -> None:
+    await bench.queue(0, 1, 2)
+    await bench.claim(2, "dead/1", lease=0)
+
+    assert await bench.scripts.sweep(0) == [2, 0, 0]
+    assert sorted(indexes(await bench.claim(2, "s/1"))) == [0, 1]
+    assert await bench.settle(0, token="dead/1") == [("w1", "a", 0)]
+
+
+async def test_task_that_kills_its_workers_fails_as_poison(bench: Bench) -> None:
+    await bench.queue(0)
+    for n in range(3):
+        await bench.claim(1, f"dead{n}/1", lease=0)
+        await bench.scripts.sweep(0, max_losses=3)
+
+    (*_, last) = await bench.log.read("w1")
+
+    assert isinstance(last.event, e.TaskFailed)
+    assert last.event.error.type == "Poison"
+
+
+async def test_cancelling_a_step_takes_its_tasks_from_queue_and_workers(bench: Bench) -> None:
+    await bench.queue(0, 1)
+    await bench.claim(1)
+
+    await bench.commit(("step.cancelled", '{"step":"a"}', None), cancel=["a"])
+
+    assert (await bench.types())[-2:] == ["step.cancelled", "task.cancelled"]
+    assert await bench.settle(0) == [("w1", "a", 0)]
+    assert await bench.claim(5, "s/2") == []
+
+
+def job(effect: str = "agent:a:0:x:1", token: str = "s/1") -> dict[str, Any]:
+    rest = '{"attempt":1,"name":"x","spec":{"image":"i"}}'
+    return {
+        "step": "a",
+        "index": 0,
+        "token": token,
+        "effect": effect,
+        "base": "a-0-x",
+        "rest": rest,
+    }
+
+
+async def test_agent_is_requested_once_by_the_holder_of_the_task(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+
+    assert await bench.scripts.request_job("w1", **job(token="other/1")) == Lost()
+    assert await bench.scripts.request_job("w1", **job()) == Found("a-0-x")
+    assert await bench.scripts.request_job("w1", **job()) == Found("a-0-x", "", "")
+    assert (await bench.types()).count("job.requested") == 1
+
+
+async def claim_jobs(bench: Bench, token: str, lease: int = 60_000) -> list[str]:
+    session = token.partition("/")[0]
+    claimed = await bench.scripts.claim_jobs(
+        0, lane=LANE, session=session, token=token, want=5, lease_ms=lease
+    )
+    return [job.job for job in claimed]
+
+
+async def record(
+    bench: Bench, token: str, kind: str, rest: str = "{}", *, final: bool = True
+) -> str:
+    return await bench.scripts.settle_job(
+        "w1", job="a-0-x", token=token, type=kind, rest=rest, final=final
+    )
+
+
+async def test_job_is_settled_once_by_the_launcher_that_holds_it(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+
+    assert await claim_jobs(bench, "l/1") == ["a-0-x"]
+    assert await record(bench, "m/1", "job.cancelled") == "lost"
+    assert await record(bench, "l/1", "job.succeeded", '{"result":5}') == "appended"
+    assert await record(bench, "l/1", "job.succeeded") == "lost"
+    found = await bench.scripts.request_job("w1", **job())
+    assert isinstance(found, Found)
+    assert msgspec.json.decode(found.data)["result"] == 5
+
+
+async def test_failed_agent_is_launched_anew_when_asked_again(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "l/1")
+    await record(bench, "l/1", "job.failed", '{"error":{"type":"failed","message":"m"}}')
+
+    assert await bench.scripts.request_job("w1", **job()) == Found("a-0-x~2")
+
+
+async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "l/1")
+
+    await bench.settle(0)
+
+    assert (await bench.types())[-2:] == ["task.completed", "job.stop_requested"]
+    assert await record(bench, "l/1", "job.launched", final=False) == "stopping"
+
+
+async def test_agent_nobody_took_yet_is_cancelled_at_once(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+
+    await bench.settle(0)
+
+    assert (await bench.types())[-1] == "job.cancelled"
+    assert await claim_jobs(bench, "l/1") == []
+
+
+async def test_jobs_of_a_silent_launcher_are_handed_on(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "dead/1", lease=0)
+
+    assert await bench.scripts.sweep(0) == [0, 1, 0]
+    assert await claim_jobs(bench, "l/1") == ["a-0-x"]
+    assert await record(bench, "dead/1", "job.cancelled") == "lost"
+
+
+def change(op: str, key: str = "n", **more: Any) -> dict[str, Any]:
+    return {"op": op, "key": key, **more}
+
+
+async def test_state_changes_are_all_or_none(bench: Bench) -> None:
+    answer = await bench.scripts.change_state(
+        "w1",
+        by="me",
+        changes=[change("incr", by=1), change("append", value="1", event='"value":1')],
+    )
+
+    assert answer == StateRefused("n", "append needs a list, it holds 1")
+    assert (await bench.types())[-1] == "workflow.started"
+
+
+async def test_write_of_a_task_whose_reply_was_lost_counts_once(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+
+    for _ in range(2):
+        answer = await bench.scripts.change_state(
+            "w1", by="s", changes=[change("incr", by=2)], claim=claim
+        )
+        assert answer == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "result"),
+    [
+        ([1, 2], "3"),
+        ([0.1, 0.2], "0.30000000000000004"),
+        ([2**53 - 2, 1], str(2**53 - 1)),
+        ([-1], "-1"),
+    ],
+)
+async def test_incr_adds_like_python(bench: Bench, steps: list[float], result: str) -> None:
+    for by in steps:
+        answer = await bench.scripts.change_state("w1", by="me", changes=[change("incr", by=by)])
+
+    assert answer == [result]
+
+
+async def test_incr_past_what_json_can_tell_is_refused(bench: Bench) -> None:
+    changes = [change("incr", by=2**53 - 1), change("incr", by=1)]
+
+    assert isinstance(
+        await bench.scripts.change_state("w1", by="me", changes=changes), StateRefused
+    )
+
+
+async def test_state_of_an_ended_workflow_stays(bench: Bench) -> None:
+    await bench.commit(("workflow.completed", "{}", None), status="completed", version=2)
+
+    answer = await bench.scripts.change_state("w1", by="me", changes=[change("incr", by=1)])
+
+    assert answer == Ended("completed")

@@ -1,0 +1,174 @@
+"""Decisions are pure: from a view to what is due now, and to nothing once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentainer_flow.core import events as e
+from agentainer_flow.core.definition import Bind, Definition, Fan, StepSpec
+from agentainer_flow.projections.workflow import ALL, WorkflowView, apply
+from agentainer_flow.reactors.scheduler import CHUNK, Decision, decide
+
+RAW = msgspec.Raw
+ERROR = e.Failure("ValueError", "no")
+
+
+class Story:
+    """A workflow whose events are applied as its scheduler and its workers would append them."""
+
+    def __init__(self, *steps: StepSpec, inputs: bytes = b"{}") -> None:
+        self.definition = Definition("wf", steps)
+        self.view = WorkflowView("w")
+        self.add(e.WorkflowCreated("wf", "d", input=RAW(inputs)), e.WorkflowStarted())
+
+    def add(self, *events: e.Event) -> None:
+        for event in events:
+            apply(self.view, e.Recorded(self.view.version + 1, 0, event))
+
+    def decide(self) -> Decision:
+        touched, self.view.touched = self.view.touched, set()
+        return decide(self.view, self.definition, {}, touched)
+
+    def advance(self) -> list[str]:
+        decision = self.decide()
+        self.add(*[event for event, _ in decision.events])
+        return [describe(event) for event, _ in decision.events]
+
+    def complete(self, step: str, index: int = 0, result: bytes = b"1") -> None:
+        self.add(e.TaskStarted(step, index, 1, "w"), e.TaskCompleted(step, index, 1, RAW(result)))
+
+
+def describe(event: e.Event) -> str:
+    return f"{event.type} {getattr(event, 'step', '')}".strip()
+
+
+def test_steps_without_dependencies_are_scheduled_together() -> None:
+    story = Story(StepSpec("a"), StepSpec("b"), StepSpec("c", ("a", "b")))
+
+    assert story.advance() == ["step.scheduled a", "step.scheduled b"]
+    assert not story.decide()
+
+
+def test_join_waits_for_all_its_dependencies() -> None:
+    story = Story(StepSpec("a"), StepSpec("b"), StepSpec("c", ("a", "b")))
+    story.advance()
+
+    story.complete("b")
+    assert story.advance() == ["step.completed b"]
+    story.complete("a")
+    assert story.advance() == ["step.completed a", "step.scheduled c"]
+
+
+def test_last_step_finishes_the_workflow() -> None:
+    story = Story(StepSpec("a"))
+    story.advance()
+    story.complete("a")
+
+    assert story.decide().finish
+
+
+def test_workflow_does_not_finish_while_an_agent_runs() -> None:
+    story = Story(StepSpec("a"))
+    story.advance()
+    story.add(e.JobRequested("a", 0, "j", 1, "agent", e.JobSpec("image")))
+    story.complete("a")
+    assert not story.decide().finish
+
+    story.add(e.StepCompleted("a"), e.JobCancelled("a", 0, "j"))
+    assert story.decide().finish
+
+
+def test_causes_point_at_what_led_to_an_event() -> None:
+    story = Story(StepSpec("a"), StepSpec("b", ("a",)))
+    story.advance()
+    story.complete("a")
+
+    causes = [cause for _, cause in story.decide().events]
+
+    assert causes == [story.view.version, 0]  # task.completed; then the first event of the commit
+
+
+def test_large_fan_out_is_queued_in_portions() -> None:
+    fan = StepSpec("a", binds={"x": Bind(item=True)}, parallel=Fan(Bind("xs"), 5))
+    story = Story(fan, inputs=b'{"xs":%d}' % (2 * CHUNK + 1))
+
+    sizes = [len(story.decide().queue[0].tasks)]
+    story.view.touched.add(ALL)
+    while story.advance():
+        sizes.append(sum(len(batch.tasks) for batch in story.decide().queue))
+        story.view.touched.add("a")
+
+    assert sizes[:3] == [CHUNK, CHUNK, 1]
+    assert story.view.steps["a"].queued == 2 * CHUNK + 1
+
+
+def test_failed_task_fails_its_step_and_cancels_the_others() -> None:
+    story = Story(StepSpec("a"), StepSpec("b"), StepSpec("c", ("a",)))
+    story.advance()
+    story.add(e.TaskStarted("a", 0, 1, "w"), e.TaskFailed("a", 0, 1, ERROR))
+
+    assert story.decide().cancel == ["a"]
+    story.view.touched.add("a")
+    assert story.advance() == ["step.failed a"]
+    assert story.advance() == ["step.cancelled b"]
+    assert story.advance() == ["workflow.failed a"]
+    assert not story.decide()
+
+
+def test_failure_waits_for_agents_to_stop() -> None:
+    story = Story(StepSpec("a"))
+    story.advance()
+    story.add(
+        e.TaskStarted("a", 0, 1, "w"),
+        e.JobRequested("a", 0, "j", 1, "agent", e.JobSpec("image")),
+        e.TaskFailed("a", 0, 1, ERROR),
+    )
+    assert story.advance() == ["step.failed a"]
+    assert story.advance() == []
+
+    story.add(e.JobCancelled("a", 0, "j"))
+    assert story.advance() == ["workflow.failed a"]
+
+
+def test_cancelling_before_anything_ran_ends_at_once() -> None:
+    story = Story(StepSpec("a"))
+    story.add(e.WorkflowCancelRequested("why not"))
+
+    assert story.advance() == ["workflow.cancelled"]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[StepSpec]:
+    size = draw(st.integers(1, 8))
+    return [
+        StepSpec(f"s{n}", tuple(f"s{m}" for m in sorted(draw(st.sets(st.integers(0, n - 1)))) if n))
+        if n
+        else StepSpec("s0")
+        for n in range(size)
+    ]
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+def test_any_graph_ends_with_each_step_done_once_after_its_dependencies(
+    steps: list[StepSpec], order: object
+) -> None:
+    story = Story(*steps)
+    seen = list(story.advance())
+    while running := names(seen, "step.scheduled") - names(seen, "step.completed"):
+        story.complete(order.choice(sorted(running)))  # type: ignore[attr-defined]  # pyright: ignore
+        seen += story.advance()
+
+    assert sorted(seen) == sorted(
+        f"step.{w} {s.id}" for s in steps for w in ("scheduled", "completed")
+    )
+    for spec in steps:
+        begun = seen.index(f"step.scheduled {spec.id}")
+        assert all(seen.index(f"step.completed {name}") < begun for name in spec.depends_on)
+
+
+def names(seen: Iterable[str], kind: str) -> set[str]:
+    return {text.split()[1] for text in seen if text.startswith(kind)}
