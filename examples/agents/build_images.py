@@ -41,6 +41,7 @@ def main() -> None:
         base = build(client, BASE, digest_of_base(), import_base)
         for folder in sorted(path.parent for path in AGENTS.glob("*/Dockerfile")):
             build(client, f"{folder.name}:latest", digest_of(folder, base), build_agent)
+        client.images.prune({"dangling": True, "label": LABEL})
     except DockerException as error:
         sys.exit(f"cannot build the images of the agents: {error}")
 

@@ -55,6 +55,7 @@ class ContainerLog:
             try:
                 while lines := await self._handover.take():
                     await sink(lines)
+                    await self._handover.gather()
             finally:
                 self._abandon()
         self._done.set()

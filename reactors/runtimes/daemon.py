@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
@@ -168,6 +169,7 @@ class Daemon:
             raise RuntimeUnavailable(_advice(self._host, error)) from error
 
     def _connect(self) -> Info:
+        _knock(self._host)
         client = docker.from_env(
             timeout=_OPEN_TIMEOUT_S,
             max_pool_size=64,
@@ -193,6 +195,15 @@ def _backoff() -> Generator[float, None, None]:
     while True:
         yield delay_s
         delay_s = min(2 * delay_s, _BACKOFF_S)
+
+
+def _knock(host: str) -> None:
+    """Find a missing or closed socket, which docker-py would leave open while it complains."""
+    scheme, _, path = host.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(_OPEN_TIMEOUT_S)
+            knocking.connect(path)
 
 
 def _advice(host: str, error: BaseException) -> str:

@@ -244,7 +244,7 @@ class DockerRuntime:
         if launch.limits.timeout_s is None or not state.started:
             return
         started_at = datetime.fromisoformat(state.started_at).timestamp()
-        await anyio.sleep(started_at + launch.limits.timeout_s - time.time())
+        await anyio.sleep(max(0, started_at + launch.limits.timeout_s - time.time()))
         await patiently(lambda: self._stop(launch, "timed_out"))
 
     async def _stop(self, launch: Launch, kind: StopKind) -> None:

@@ -1,21 +1,22 @@
 """Lines on their way from a reading thread to the event loop, bounded in memory.
 
-While the loop is busy with one batch the next gathers, so a talkative agent costs one wake-up per
-batch and not per line; when too much has gathered, the thread waits.
+While the loop is busy with one batch the next gathers, and a moment longer, so a talkative agent
+costs one wake-up per batch and not per line; when too much has gathered, the thread waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import anyio
-import anyio.from_thread
 
 from .contract import LogLine
 
 #: Characters, and lines, that may wait.
 _SIZE = 1024 * 1024
 _LINES = 10_000
+_GATHER_S = 0.02
 
 
 class HandoverClosed(Exception):
@@ -26,12 +27,14 @@ class Handover:
     """One thread puts, one task takes."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
         self._lines: list[LogLine] = []
         self._size = 0
         self._finished = False
         self._closed = False
         self._ready = anyio.Event()
+        self._ended = anyio.Event()
 
     @property
     def full(self) -> bool:
@@ -49,13 +52,14 @@ class Handover:
             self._lines += lines
             self._size += sum(len(line.text) for line in lines)
         if first:
-            anyio.from_thread.run_sync(self._wake)
+            self._wake()
 
     def finish(self) -> None:
         """Say from the thread that no more lines come."""
         with self._changed:
             self._finished = True
-        anyio.from_thread.run_sync(self._wake)
+        self._wake()
+        self._loop.call_soon_threadsafe(self._ended.set)
 
     async def take(self) -> list[LogLine]:
         """Wait for lines and give all there are; none means the end."""
@@ -67,6 +71,11 @@ class Handover:
             self._changed.notify()
         return lines
 
+    async def gather(self) -> None:
+        """Let lines come together, unless no more come."""
+        with anyio.move_on_after(_GATHER_S):
+            await self._ended.wait()
+
     def close(self) -> None:
         """Refuse further lines."""
         with self._changed:
@@ -74,4 +83,5 @@ class Handover:
             self._changed.notify()
 
     def _wake(self) -> None:
-        self._ready.set()
+        """Wake the taker without waiting for it, which from_thread.run_sync would."""
+        self._loop.call_soon_threadsafe(lambda: self._ready.set())

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from agentainer_flow.core.errors import CannotLaunch
 from agentainer_flow.reactors.runtimes.contract import Launch, Limits, LogLine, Outcome, Runtime
@@ -45,7 +46,7 @@ def launch(
         image=IMAGE,
         command=("python", "-c", code),
         env=env or {},
-        limits=Limits(**{"grace_s": 5.0, **limits}),
+        limits=replace(Limits(grace_s=5.0), **limits),
     )
 
 

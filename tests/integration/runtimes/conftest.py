@@ -108,8 +108,8 @@ def tells(environ: Path, root: Path) -> bool:
 def containers_of(installation: str) -> list[str]:
     client = docker.from_env()
     try:
-        mine = {"label": f"agentainer.installation={installation}"}
-        found = client.containers.list(all=True, filters=mine)
+        mine = f"agentainer.installation={installation}"
+        found = client.containers.list(all=True, filters={"label": mine})
         return [str(container.name) for container in found]
     finally:
         client.close()
