@@ -14,8 +14,8 @@ from agentainer_flow.reactors.runtimes.contract import LogLine, Runtime
 from agentainer_flow.reactors.runtimes.docker import DockerRuntime
 from agentainer_flow.reactors.runtimes.process import ProcessRuntime
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from runtimes.bench import launch
+sys.path.insert(0, str(Path(__file__).parents[3]))
+from tests.integration.runtimes.bench import launch
 
 
 async def main(kind: str, root: str, installation: str, code: str) -> None:
