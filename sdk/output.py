@@ -104,6 +104,5 @@ async def _read(log: EventLog, key: str, after: str) -> list[Entry]:
 
 def _line(job: str, entry: Entry) -> Line:
     _, fields = entry
-    return Line(
-        job, int(fields[b"ts"]), fields[b"stream"].decode(), fields[b"text"].decode(errors="replace")
-    )
+    text = fields[b"text"].decode(errors="replace")
+    return Line(job, int(fields[b"ts"]), fields[b"stream"].decode(), text)

@@ -44,9 +44,7 @@ def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
     raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
 
 
-async def arun(
-    workflow: Workflow, inputs: dict[str, Any], settings: Settings | None = None
-) -> Any:
+async def arun(workflow: Workflow, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
     settings = settings or load_settings()
     prepared = _prepare(workflow, inputs, settings)
     async with client.connect(settings) as log:

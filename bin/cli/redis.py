@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
-from ..core import embedded
-from ..core.embedded import EmbeddedStatus
 from ..core.settings import load_settings
+from .options import AsJson
 
-app = typer.Typer(no_args_is_help=True, help="The embedded Redis of this user.")
+if TYPE_CHECKING:
+    from ..core.embedded import EmbeddedStatus
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The embedded Redis of this user."
+)
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show what runs; exit with 1 when nothing does."""
+    from ..core import embedded
+
     found = embedded.status(load_settings())
     _show(found, as_json)
     raise typer.Exit(0 if found.running else 1)
@@ -27,6 +31,8 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def start(as_json: AsJson = False) -> None:
     """Start it unless it runs, and wait until it answers."""
+    from ..core import embedded
+
     settings = load_settings()
     embedded.ensure(settings)
     _show(embedded.status(settings), as_json)
@@ -35,6 +41,8 @@ def start(as_json: AsJson = False) -> None:
 @app.command()
 def stop(as_json: AsJson = False) -> None:
     """Stop it; its data stays on disk."""
+    from ..core import embedded
+
     stopped = embedded.stop(load_settings())
     if as_json:
         typer.echo(msgspec.json.encode({"stopped": stopped}))

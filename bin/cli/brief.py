@@ -1,0 +1,82 @@
+"""Say in a few words what an event is about."""
+
+from __future__ import annotations
+
+from ..core import events as e
+
+#: Most that is shown of what users wrote.
+LONGEST = 120
+
+TaskEvent = e.TaskStarted | e.TaskCompleted | e.TaskFailed | e.TaskLost | e.TaskCancelled
+
+
+def brief(event: e.Event) -> str:
+    """One line: where it happened, and what a person would ask next."""
+    match event:
+        case e.WorkflowCreated(name=name, code=code):
+            return f"{name} ({code})" if code else name
+        case e.WorkflowAdopted(lane=lane):
+            return f"from {lane}"
+        case e.WorkflowFailed(step=step, index=index, error=error):
+            return f"{_place(step, index)}: {_failure(error)}"
+        case e.WorkflowCancelRequested(reason=reason) | e.WorkflowCancelled(reason=reason):
+            return _cut(reason)
+        case e.StateUpdated(changes=changes):
+            return _cut(", ".join(f"{change.op} {change.key}" for change in changes))
+        case e.JobEvent():
+            return _job(event)
+        case e.Unknown(data=data):
+            return _cut(bytes(data).decode(errors="replace"))
+        case _:
+            return _step(event)
+
+
+def _step(event: e.Event) -> str:
+    match event:
+        case e.StepScheduled(step=step, tasks=tasks):
+            return f"{step}, {tasks} task{'s' if tasks != 1 else ''}"
+        case e.TasksQueued(step=step, first=first, count=count):
+            return f"{step}[{first}-{first + count - 1}]"
+        case e.StepFailed(step=step, index=index, error=error):
+            return f"{_place(step, index)}: {_failure(error)}"
+        case e.TaskFailed(error=error):
+            return f"{_task(event)}: {_failure(error)}"
+        case e.TaskStarted(worker=worker) | e.TaskLost(worker=worker):
+            return f"{_task(event)} by {worker}"
+        case e.TaskCompleted() | e.TaskCancelled():
+            return _task(event)
+        case e.StepCompleted(step=step) | e.StepCancelled(step=step):
+            return step
+        case _:
+            return ""
+
+
+def _job(event: e.JobEvent) -> str:
+    match event:
+        case e.JobRequested(job=job, spec=spec):
+            return f"{job}, {spec.image}"
+        case e.JobLaunched(job=job, container=container, host=host, adopted=adopted):
+            return f"{job}, {container[:20]} on {host}" + (", adopted" if adopted else "")
+        case e.JobFailed(job=job, error=error):
+            return f"{job}: {_failure(error)}"
+        case _:
+            return event.job
+
+
+def _task(event: TaskEvent) -> str:
+    again = f" attempt {event.attempt}" if event.attempt > 1 else ""
+    return f"{event.step}[{event.index}]{again}"
+
+
+def _place(step: str, index: int | None) -> str:
+    return step if index is None else f"{step}[{index}]"
+
+
+def _failure(error: e.Failure) -> str:
+    code = f" (exit code {error.exit_code})" if error.exit_code is not None else ""
+    return _cut(f"{error.type}: {error.message}{code}")
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

@@ -1,0 +1,128 @@
+"""`agentainer workflow list` and `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Group
+from rich.text import Text
+
+from ..core.events import Failure
+from ..core.log import EventLog
+from ..projections.documents import (
+    JobDocument,
+    StepDocument,
+    WorkflowDocument,
+    document,
+    job_document,
+)
+from ..projections.listing import Summary, list_workflows
+from ..sdk.handle import read_view
+from .output import Cell, age, between, coloured, console, make_table, print_json, short
+from .session import find, with_log
+
+#: Agents that a person is shown; JSON has them all.
+SHOWN = 30
+
+LISTED = ("id", "name", "status", "steps", "age", "duration")
+STEPS = ("step", "status", "tasks", "agents", "duration")
+AGENTS = ("agent", "image", "status", "runtime", "container", "duration")
+
+
+def show_list(*, status: str | None, name: str | None, limit: int, as_json: bool) -> None:
+    found = with_log(lambda log: list_workflows(log, status=status, name=name, limit=limit))
+    if as_json:
+        print_json(found)
+    elif found:
+        console().print(make_table(LISTED, map(_row, found)))
+    else:
+        asked = [word for word in (status, name) if word]
+        console().print("no workflows" + (f" that are {' '.join(asked)}" if asked else ""))
+
+
+def _row(one: Summary) -> list[Cell]:
+    return [
+        one.id,
+        one.name,
+        coloured(one.status),
+        f"{one.steps_done}/{len(one.steps)}",
+        age(one.created_at),
+        between(one.started_at, one.ended_at),
+    ]
+
+
+def show_status(id: str, *, as_json: bool) -> None:
+    async def read(log: EventLog) -> tuple[WorkflowDocument, list[JobDocument]]:
+        view = await read_view(log, await find(log, id))
+        definition = await log.get_definition(view.definition_digest)
+        jobs = [job_document(view, job) for job in view.jobs.values()]
+        return document(view, definition), jobs
+
+    workflow, agents = with_log(read)
+    if as_json:
+        whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
+        print_json(whole)
+    else:
+        console().print(Group(*_parts(workflow, agents)))
+
+
+def _parts(workflow: WorkflowDocument, agents: Sequence[JobDocument]) -> list[Any]:
+    took = between(workflow.started_at, workflow.ended_at)
+    title = Text.assemble(
+        (workflow.name, "bold"), f"  {workflow.id}  ", coloured(workflow.status), f"  {took}"
+    )
+    title.overflow = "fold"
+    parts: list[Any] = [title, "", make_table(STEPS, map(_step_row, workflow.steps))]
+    if agents:
+        parts += ["", _agent_table(agents)]
+    if len(agents) > SHOWN:
+        parts.append(f"and {len(agents) - SHOWN} more; --json shows all")
+    if workflow.error:
+        parts += ["", _error(workflow, workflow.error)]
+    return parts
+
+
+def _step_row(step: StepDocument) -> list[Cell]:
+    return [
+        step.id,
+        coloured(step.status),
+        _tasks(step.tasks),
+        str(len(step.jobs) or ""),
+        between(step.started_at, step.ended_at),
+    ]
+
+
+def _tasks(tasks: dict[str, int]) -> str:
+    if not tasks["total"]:
+        return ""
+    parts = [f"{tasks['completed']}/{tasks['total']} done"]
+    parts += [f"{tasks[word]} {word}" for word in ("running", "failed") if tasks[word]]
+    return ", ".join(parts)
+
+
+def _agent_table(agents: Sequence[JobDocument]) -> Any:
+    """What has not succeeded comes first."""
+    chosen = sorted(agents, key=lambda agent: agent.status == "succeeded")[:SHOWN]
+    return make_table(AGENTS, map(_agent_row, chosen), whole=["agent"])
+
+
+def _agent_row(agent: JobDocument) -> list[Cell]:
+    return [
+        agent.id,
+        agent.image,
+        coloured(agent.status),
+        agent.runtime,
+        short(agent.container),
+        between(agent.launched_at, agent.ended_at),
+    ]
+
+
+def _error(workflow: WorkflowDocument, error: Failure) -> Text:
+    failed = next((step for step in workflow.steps if step.status == "failed"), None)
+    place = f"step {failed.id}: " if failed else ""
+    text = Text(f"{place}{error.type}: {error.message}", style="red")
+    for line in error.last_lines or error.traceback.splitlines():
+        text.append(f"\n  | {line}", style="default")
+    return text

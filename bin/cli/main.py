@@ -1,0 +1,105 @@
+"""The `agentainer` command. What a command needs is imported when it runs: help stays fast."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..core.errors import FlowError
+from .options import AsJson, References
+from .redis import app as redis
+from .workflow import app as workflow
+
+app = typer.Typer(
+    name="agentainer",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Durable workflows of agents and Python steps on Redis.",
+    epilog="Redis is the one of AGENTAINER_REDIS_URL, else an embedded one that starts by itself.",
+)
+app.add_typer(workflow, name="workflow")
+app.add_typer(redis, name="redis")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"agentainer {version('agentainer-flow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    references: References,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Tasks to run at a time [AGENTAINER_SLOTS].")
+    ] = None,
+    agent_slots: Annotated[
+        int | None, typer.Option(min=1, help="Agents to run at a time [AGENTAINER_AGENT_SLOTS].")
+    ] = None,
+) -> None:
+    """Serve workflows until stopped.
+
+    Schedules them, runs their steps and launches their agents.
+
+    SIGTERM or Ctrl-C hands over what is under way and ends with 0; a second one ends at once.
+
+    \b
+    Examples:
+      agentainer up shop.orders:OrderWorkflow
+      agentainer up examples/data_processing.py --agent-slots 4
+    """
+    from . import up as service
+
+    service.up(references, slots=slots, agent_slots=agent_slots)
+
+
+@app.command("list")
+def list_agents(
+    ended: Annotated[
+        bool, typer.Option("--all", "-a", help="Also agents of workflows that have ended.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, help="With --all: look at the newest workflows, this many.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the agents of workflows.
+
+    Of all workflows under way, the newest first.
+
+    \b
+    Examples:
+      agentainer list
+      agentainer list --all --json
+    """
+    from . import agents
+
+    agents.show(ended=ended, limit=limit, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 130 interrupted."""
+    try:
+        app()
+    except (FlowError, ExceptionGroup) as error:
+        from .problems import report
+
+        sys.exit(report(error))

@@ -1,0 +1,53 @@
+"""Arguments and options that several commands take. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+REFERENCE = "MODULE:CLASS or FILE.py:CLASS; without CLASS the only workflow class that is there."
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")]
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Id of a workflow, its unique beginning, or `last` for the newest."
+    ),
+]
+
+Reference = Annotated[str, typer.Argument(metavar="MODULE:CLASS", help=REFERENCE)]
+
+References = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODULE:CLASS...",
+        help="MODULE:CLASS or FILE.py:CLASS; without CLASS all workflow classes that are there.",
+    ),
+]
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="NAME=VALUE",
+        help="An input of the run: JSON, or text when it is not JSON. May be repeated.",
+    ),
+]
+
+Init = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--init",
+        metavar="NAME=VALUE",
+        help="An argument of the class's constructor, as with --input. May be repeated.",
+    ),
+]
+
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Go on with what comes, until the workflow ends.")
+]

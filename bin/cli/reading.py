@@ -1,0 +1,84 @@
+"""`agentainer workflow events` and `logs`: line by line, as they are or as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import typer
+
+from ..core.events import Recorded
+from ..core.log import PAGE, EventLog
+from ..sdk.handle import follow_to_end
+from ..sdk.output import Line, Wanted, follow_lines, kept_lines
+from .brief import brief
+from .output import local_time, print_json
+from .session import find, with_log
+
+_COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
+
+
+def show_events(id: str, *, follow: bool, after: int, as_json: bool) -> None:
+    async def show(log: EventLog) -> None:
+        workflow = await find(log, id)
+        read = follow_to_end if follow else _pages
+        async for recorded in read(log, workflow, after=after):
+            if as_json:
+                print_json(_public(workflow, recorded))
+            else:
+                typer.echo(_line(recorded))
+
+    with_log(show)
+
+
+async def _pages(log: EventLog, workflow: str, *, after: int) -> AsyncIterator[Recorded]:
+    while events := await log.read(workflow, after=after, limit=PAGE):
+        for recorded in events:
+            yield recorded
+        after = events[-1].version
+
+
+def _public(workflow: str, recorded: Recorded) -> dict[str, Any]:
+    return {
+        "workflow": workflow,
+        "version": recorded.version,
+        "type": recorded.type,
+        "ts": recorded.ts,
+        "by": recorded.by,
+        "cause": recorded.cause,
+        "digest": recorded.digest,
+        "data": getattr(recorded.event, "data", recorded.event),
+    }
+
+
+def _line(recorded: Recorded) -> str:
+    what = brief(recorded.event)
+    head = f"{recorded.version:>5}  {local_time(recorded.ts)}  {recorded.type:<25}"
+    return f"{head}  {what:<40}  {recorded.by}" if recorded.by else f"{head}  {what}"
+
+
+def show_logs(id: str, *, step: str | None, index: int | None, follow: bool, as_json: bool) -> None:
+    async def show(log: EventLog) -> None:
+        workflow = await find(log, id)
+        prefixes = _Prefixes()
+        read = follow_lines if follow else kept_lines
+        async for line in read(log, workflow, Wanted(step, index)):
+            if as_json:
+                print_json(line)
+            else:
+                typer.echo(prefixes.of(line) + line.text)
+
+    with_log(show)
+
+
+class _Prefixes:
+    """One colour per agent, in turn."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, str] = {}
+
+    def of(self, line: Line) -> str:
+        if line.job not in self._made:
+            colour = _COLOURS[len(self._made) % len(_COLOURS)]
+            self._made[line.job] = typer.style(f"{line.job} | ", fg=colour)
+        return self._made[line.job]

@@ -1,0 +1,71 @@
+"""What every command that needs Redis begins with: settings, logging, an event loop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
+
+from ..core.errors import WorkflowNotFound
+from ..core.log import EventLog
+from ..core.settings import Settings, load_settings
+from ..projections.listing import find_ids, newest_id
+from ..sdk.client import connect
+from ..sdk.loop import run_loop
+from .problems import Ambiguous
+
+T = TypeVar("T")
+
+
+def with_log(main: Callable[[EventLog], Awaitable[T]]) -> T:
+    """Run `main` with the log of the settings."""
+    settings = prepare()
+
+    async def connected() -> T:
+        async with connect(settings) as log:
+            return await main(log)
+
+    return run_loop(connected)
+
+
+def prepare(**arguments: Any) -> Settings:
+    """Load the settings and log to stderr at their level."""
+    settings = load_settings(**arguments)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
+            ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    return settings
+
+
+async def find(log: EventLog, text: str) -> str:
+    """The id that a person means: an id, its unique beginning, or `last` (no id has an l).
+
+    Raises WorkflowNotFound, Ambiguous.
+    """
+    if text == "last":
+        if newest := await newest_id(log):
+            return newest
+    elif await log.exists(text):
+        return text
+    elif text:
+        match await find_ids(log, text):
+            case [only]:
+                return only
+            case [_, *_] as several:
+                raise Ambiguous(text, several)
+            case _:
+                pass
+    raise WorkflowNotFound(text)

@@ -1,0 +1,88 @@
+"""`agentainer workflow run`, `start` and `cancel`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from typing import Any
+
+import msgspec
+import typer
+
+from ..core.errors import DefinitionError
+from ..core.log import EventLog
+from ..core.settings import Settings
+from ..sdk import client
+from ..sdk.graph import WorkflowCode
+from ..sdk.loop import run_loop
+from ..sdk.registry import load
+from ..sdk.runner import arun, astart
+from .output import print_json, say
+from .session import find, prepare, with_log
+from .values import read_values
+
+
+def run(reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool) -> None:
+    settings = _with_progress(prepare())
+    values = read_values(inputs, "--input")
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        workflow = make(reference, init)
+        result = run_loop(lambda: arun(workflow, values, settings))
+    print_json(result)
+
+
+def start(
+    reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool
+) -> None:
+    prepare()
+    values = read_values(inputs, "--input")
+    workflow = make(reference, init)
+    handle = run_loop(lambda: astart(workflow, values))
+    if as_json:
+        print_json({"id": handle.id})
+    else:
+        typer.echo(handle.id)
+    say(f"Serve it:   agentainer up {reference}")
+    say(f"Follow it:  agentainer workflow events {handle.id} --follow")
+
+
+def cancel(id: str, reason: str, *, as_json: bool) -> None:
+    async def ask(log: EventLog) -> str:
+        workflow = await find(log, id)
+        await client.cancel(log, workflow, reason=reason)
+        return workflow
+
+    workflow = with_log(ask)
+    if as_json:
+        print_json({"id": workflow, "status": "cancelling"})
+    else:
+        typer.echo(f"{workflow} is cancelling")
+        say(f"Follow it:  agentainer workflow events {workflow} --follow")
+
+
+def make(reference: str, init: list[str] | None) -> Any:
+    """An instance of the workflow class. Raises DefinitionError, typer.BadParameter."""
+    code = _only(reference)
+    arguments = read_values(init, "--init")
+    try:
+        inspect.signature(code.cls).bind(**arguments)
+    except TypeError as error:
+        name = f"{code.cls.__name__}.__init__"
+        raise typer.BadParameter(f"{name}: {error}", param_hint="--init") from error
+    return code.cls(**arguments)
+
+
+def _only(reference: str) -> WorkflowCode:
+    codes = load(reference)
+    if len(codes) > 1:
+        names = ", ".join(code.cls.__name__ for code in codes)
+        raise DefinitionError(reference, f"say which one: {reference}:CLASS; there: {names}")
+    return codes[0]
+
+
+def _with_progress(settings: Settings) -> Settings:
+    """Who calls the command wants to see how it gets on, on a terminal or in a log."""
+    if settings.progress == "auto" and not sys.stderr.isatty():
+        return msgspec.structs.replace(settings, progress="plain")
+    return settings

@@ -1,0 +1,160 @@
+"""`agentainer workflow`: run, start, look at and cancel workflows. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Run, start, look at and cancel workflows."
+)
+
+#: As in the listing; `projections.workflow.WorkflowStatus` has the same.
+STATUSES = "created, running, paused, failing, cancelling, completed, failed or cancelled"
+
+
+@app.command()
+def run(
+    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+) -> None:
+    """Run a workflow here, to its end.
+
+    Its result is the last line of stdout, as JSON. With --json that line is all there is: what
+    steps print goes to stderr.
+
+    \b
+    Examples:
+      agentainer workflow run shop.orders:OrderWorkflow -i order='{"id": 7}' -i note=rush
+      agentainer workflow run examples/data_processing.py -i chunks=10
+    """
+    from . import starting
+
+    starting.run(reference, inputs, init, as_json=as_json)
+
+
+@app.command()
+def start(
+    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+) -> None:
+    """Start a workflow and print its id.
+
+    It runs where it is served: by `agentainer up`.
+
+    \b
+    Examples:
+      agentainer workflow start examples/data_processing.py -i chunks=10
+      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --json
+    """
+    from . import starting
+
+    starting.start(reference, inputs, init, as_json=as_json)
+
+
+@app.command("list")
+def list_workflows(
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help=f"Only those that are {STATUSES}.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only runs of this definition.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List workflows, the newest first.
+
+    \b
+    Examples:
+      agentainer workflow list --status failed
+      agentainer workflow list --name orders --limit 100 --json
+    """
+    if status is not None and status not in STATUSES.replace(",", "").split():
+        raise typer.BadParameter(f"expected {STATUSES}, got {status!r}", param_hint="--status")
+    from . import looking
+
+    looking.show_list(status=status, name=name, limit=limit, as_json=as_json)
+
+
+@app.command()
+def status(id: Id, as_json: AsJson = False) -> None:
+    """Show the steps and agents of a workflow.
+
+    As of now, read from its log; and why it failed, when it has.
+
+    \b
+    Examples:
+      agentainer workflow status last
+      agentainer workflow status 01k9f3 --json
+    """
+    from . import looking
+
+    looking.show_status(id, as_json=as_json)
+
+
+@app.command()
+def events(
+    id: Id,
+    follow: Follow = False,
+    after: Annotated[
+        int, typer.Option(min=0, metavar="VERSION", help="Only events above this version.")
+    ] = 0,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show the events of a workflow.
+
+    \b
+    Examples:
+      agentainer workflow events last --follow
+      agentainer workflow events 01k9f3 --after 12 --json
+    """
+    from . import reading
+
+    reading.show_events(id, follow=follow, after=after, as_json=as_json)
+
+
+@app.command()
+def logs(
+    id: Id,
+    step: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Only agents of this step.")
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Only agents of this item of a fan-out.")
+    ] = None,
+    follow: Follow = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show what the agents of a workflow wrote.
+
+    Each line behind its agent's id.
+
+    \b
+    Examples:
+      agentainer workflow logs last --follow
+      agentainer workflow logs 01k9f3 --step process_data --index 3
+    """
+    from . import reading
+
+    reading.show_logs(id, step=step, index=index, follow=follow, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    id: Id,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the log.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a workflow.
+
+    Its agents are stopped; what has not begun never will.
+
+    \b
+    Examples:
+      agentainer workflow cancel 01k9f3 --reason "wrong input"
+    """
+    from . import starting
+
+    starting.cancel(id, reason, as_json=as_json)
