@@ -58,13 +58,13 @@ class _Follower:
         self._log = log
         self._workflow = workflow
         self._wanted = wanted
-        self._jobs: dict[str, str] = {}
+        self._outputs: dict[str, _Output] = {}
         self._last = {log.keys.events(workflow): "0-0"}
 
     async def run(self) -> AsyncIterator[list[Line]]:
         async for key, entries in self._log.follow_streams(self._last):
-            if key in self._jobs:
-                yield [_line(self._jobs[key], entry) for entry in entries]
+            if key in self._outputs:
+                yield self._outputs[key].take(entries)
                 continue
             for recorded in map(decode_entry, entries):
                 yield await self._take(recorded.event)
@@ -75,7 +75,10 @@ class _Follower:
         match event:
             case e.JobRequested(job=job, step=step, index=index) if self._wanted.has(step, index):
                 key = _key(self._log, self._workflow, job)
-                self._jobs[key], self._last[key] = job, "0-0"
+                self._outputs[key], self._last[key] = _Output(job), "0-0"
+            case e.JobLaunched(job=job, adopted=True):
+                if output := self._outputs.get(_key(self._log, self._workflow, job)):
+                    output.begin_anew()
             case e.JobSucceeded() | e.JobFailed() | e.JobCancelled():
                 return await self._finish(event)
             case _:
@@ -85,11 +88,27 @@ class _Follower:
     async def _finish(self, event: Settled) -> list[Line]:
         """The rest of what an agent wrote: its output is complete before its end is recorded."""
         key = _key(self._log, self._workflow, event.job)
-        if key not in self._jobs:
+        output = self._outputs.pop(key, None)
+        if output is None:
             return []
-        del self._jobs[key]
-        rest = await _read(self._log, key, self._last.pop(key))
-        return [_line(event.job, entry) for entry in rest]
+        return output.take(await _read(self._log, key, self._last.pop(key)))
+
+
+class _Output:
+    """How much of one agent's output was shown; who adopts an agent writes all of it once more."""
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._shown = 0
+        self._again = 0
+
+    def begin_anew(self) -> None:
+        self._again, self._shown = self._shown, 0
+
+    def take(self, entries: list[Entry]) -> list[Line]:
+        new = entries[max(0, self._again - self._shown) :]
+        self._shown += len(entries)
+        return [_line(self._job, entry) for entry in new]
 
 
 def _key(log: EventLog, workflow: str, job: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..projections.documents import JobDocument
 from ..projections.listing import list_agents
-from .output import Cell, age, coloured, console, make_table, print_json, short
+from .output import Cell, age, coloured, console, print_json, print_table, short
 from .session import with_log
 
 COLUMNS = ("workflow", "step", "index", "image", "status", "runtime", "host", "container", "age")
@@ -22,7 +22,7 @@ def show(*, ended: bool, limit: int, as_json: bool) -> None:
 
 def _print(found: list[JobDocument]) -> None:
     rows = [_row(agent) for agent in found]
-    console().print(make_table(COLUMNS, rows, whole=["workflow"]))
+    print_table(COLUMNS, rows, whole=["workflow", "status"], spare=["host", "runtime", "container"])
 
 
 def _row(agent: JobDocument) -> list[Cell]:

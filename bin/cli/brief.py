@@ -41,9 +41,9 @@ def _step(event: e.Event) -> str:
             return f"{_place(step, index)}: {_failure(error)}"
         case e.TaskFailed(error=error):
             return f"{_task(event)}: {_failure(error)}"
-        case e.TaskStarted(worker=worker) | e.TaskLost(worker=worker):
-            return f"{_task(event)} by {worker}"
-        case e.TaskCompleted() | e.TaskCancelled():
+        case e.TaskLost(worker=worker):
+            return f"{_task(event)}, {worker} fell silent"
+        case e.TaskStarted() | e.TaskCompleted() | e.TaskCancelled():
             return _task(event)
         case e.StepCompleted(step=step) | e.StepCancelled(step=step):
             return step
@@ -73,8 +73,7 @@ def _place(step: str, index: int | None) -> str:
 
 
 def _failure(error: e.Failure) -> str:
-    code = f" (exit code {error.exit_code})" if error.exit_code is not None else ""
-    return _cut(f"{error.type}: {error.message}{code}")
+    return _cut(f"{error.type}: {error.message}")
 
 
 def _cut(text: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from rich.console import Group
 from rich.text import Text
 
 from ..core.events import Failure
@@ -20,7 +19,7 @@ from ..projections.documents import (
 )
 from ..projections.listing import Summary, list_workflows
 from ..sdk.handle import read_view
-from .output import Cell, age, between, coloured, console, make_table, print_json, short
+from .output import Cell, age, between, coloured, console, print_json, print_table, short
 from .session import find, with_log
 
 #: Agents that a person is shown; JSON has them all.
@@ -36,7 +35,7 @@ def show_list(*, status: str | None, name: str | None, limit: int, as_json: bool
     if as_json:
         print_json(found)
     elif found:
-        console().print(make_table(LISTED, map(_row, found)))
+        print_table(LISTED, map(_row, found), whole=["id", "status"])
     else:
         asked = [word for word in (status, name) if word]
         console().print("no workflows" + (f" that are {' '.join(asked)}" if asked else ""))
@@ -65,23 +64,26 @@ def show_status(id: str, *, as_json: bool) -> None:
         whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
         print_json(whole)
     else:
-        console().print(Group(*_parts(workflow, agents)))
+        _print(workflow, agents)
 
 
-def _parts(workflow: WorkflowDocument, agents: Sequence[JobDocument]) -> list[Any]:
-    took = between(workflow.started_at, workflow.ended_at)
-    title = Text.assemble(
-        (workflow.name, "bold"), f"  {workflow.id}  ", coloured(workflow.status), f"  {took}"
-    )
-    title.overflow = "fold"
-    parts: list[Any] = [title, "", make_table(STEPS, map(_step_row, workflow.steps))]
+def _print(workflow: WorkflowDocument, agents: Sequence[JobDocument]) -> None:
+    out = console()
+    out.print(_title(workflow), soft_wrap=True)
+    out.print()
+    print_table(STEPS, map(_step_row, workflow.steps))
     if agents:
-        parts += ["", _agent_table(agents)]
-    if len(agents) > SHOWN:
-        parts.append(f"and {len(agents) - SHOWN} more; --json shows all")
+        out.print()
+        _print_agents(agents)
     if workflow.error:
-        parts += ["", _error(workflow, workflow.error)]
-    return parts
+        out.print()
+        out.print(_error(workflow, workflow.error), soft_wrap=True)
+
+
+def _title(workflow: WorkflowDocument) -> Text:
+    took = between(workflow.started_at, workflow.ended_at)
+    status = coloured(workflow.status)
+    return Text.assemble((workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
 
 
 def _step_row(step: StepDocument) -> list[Cell]:
@@ -102,10 +104,13 @@ def _tasks(tasks: dict[str, int]) -> str:
     return ", ".join(parts)
 
 
-def _agent_table(agents: Sequence[JobDocument]) -> Any:
+def _print_agents(agents: Sequence[JobDocument]) -> None:
     """What has not succeeded comes first."""
     chosen = sorted(agents, key=lambda agent: agent.status == "succeeded")[:SHOWN]
-    return make_table(AGENTS, map(_agent_row, chosen), whole=["agent"])
+    rows = map(_agent_row, chosen)
+    print_table(AGENTS, rows, whole=["agent", "status"], spare=["runtime", "container"])
+    if len(agents) > SHOWN:
+        console().print(f"and {len(agents) - SHOWN} more; --json shows all")
 
 
 def _agent_row(agent: JobDocument) -> list[Cell]:

@@ -16,6 +16,8 @@ from ..sdk.progress import COLOURS
 
 #: Columns of a table that is not for a terminal: nothing is cut there.
 WIDE = 10_000
+#: Blanks between two columns.
+GAP = 2
 
 _COLOURS = {
     **COLOURS,
@@ -47,18 +49,40 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False)
 
 
-def make_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], whole: Sequence[str] = ("id",)
-) -> Table:
-    """A table as wide as the terminal. Columns named in `whole` are never cut, the others are."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    whole: Sequence[str] = ("id",),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table as wide as the terminal.
+
+    When it is too narrow, columns named in `spare` are left out, the first one first, and then
+    cells are cut, but never those of the columns in `whole`.
+    """
     cells = [[_cell(cell) for cell in row] for row in rows]
-    for position, name in enumerate(columns):
-        width = max((len(row[position]) for row in cells), default=0) if name in whole else None
-        table.add_column(name.upper(), no_wrap=name in whole, min_width=width, overflow="ellipsis")
+    widths = {
+        name: max([len(name), *(len(row[position]) for row in cells)])
+        for position, name in enumerate(columns)
+    }
+    shown = choose_columns(widths, spare, console().width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in shown:
+        least = widths[name] if name in whole else None
+        table.add_column(name.upper(), no_wrap=name in whole, min_width=least)
     for row in cells:
-        table.add_row(*row)
-    return table
+        table.add_row(*(cell for name, cell in zip(columns, row, strict=True) if name in shown))
+    console().print(table)
+
+
+def choose_columns(widths: dict[str, int], spare: Sequence[str], width: int) -> list[str]:
+    """The columns that fit, or all but the spare ones."""
+    shown = list(widths)
+    for name in spare:
+        if sum(widths[name] + GAP for name in shown) - GAP > width:
+            shown.remove(name)
+    return shown
 
 
 def _cell(cell: Cell) -> Text:
