@@ -13,7 +13,8 @@ from ..core import events as e
 from ..core.definition import NAME, NAME_RULE
 from ..core.errors import AgentFailed, AgentTimeout, PayloadError
 from ..core.payloads import decode, encode
-from .task import Blocking, Task
+from .task import Task
+from .threads import Blocking
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anyio.from_thread
 import structlog
 
 from .agents import Agent, AsyncAgent, check_agent_name, job_spec
@@ -84,7 +83,7 @@ class Context(_Place):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._async = AsyncContext(task)
-        self.state = State(self._async.state, anyio.from_thread.run)
+        self.state = State(self._async.state, task.threads.call)
 
     def deploy_agent(
         self,
@@ -118,4 +117,4 @@ class Context(_Place):
                 grace=grace,
             )
 
-        return Agent(anyio.from_thread.run(deploy), anyio.from_thread.run)
+        return Agent(self._task.threads.call(deploy), self._task.threads.call)

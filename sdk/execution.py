@@ -7,8 +7,6 @@ import traceback
 from collections import OrderedDict
 from typing import Any
 
-import anyio
-import anyio.to_thread
 import msgspec
 
 from ..core import events as e
@@ -123,25 +121,7 @@ async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, 
     if step.is_async:
         return await method(AsyncContext(task), **arguments)
     body = functools.partial(method, Context(task), **arguments)
-    return await anyio.to_thread.run_sync(body, abandon_on_cancel=True, limiter=_THREADS.get())
-
-
-class _Threads:
-    """One limiter per event loop: a worker's slots bound the threads, not anyio's default of 40."""
-
-    def __init__(self) -> None:
-        self._limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("agentainer_threads")
-
-    def get(self) -> anyio.CapacityLimiter:
-        try:
-            return self._limiter.get()
-        except LookupError:
-            limiter = anyio.CapacityLimiter(10_000)
-            self._limiter.set(limiter)
-            return limiter
-
-
-_THREADS = _Threads()
+    return await task.threads.run(body)
 
 
 async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:

@@ -292,7 +292,8 @@ class _StepBuilder:
 def _foreign_types(info: Any, seen: set[int]) -> typing.Iterator[str]:
     """Names of the types within a type that msgspec can decode only with a hook."""
     if isinstance(info, msgspec.inspect.CustomType):
-        yield describe(info.cls)
+        if info.cls is not object:
+            yield describe(info.cls)
     elif isinstance(info, tuple):
         for part in typing.cast("tuple[Any, ...]", info):
             yield from _foreign_types(part, seen)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.errors import FlowError
-from .task import Blocking, Task, append_change, delete_change, incr_change, set_change
+from .task import Task, append_change, delete_change, incr_change, set_change
+from .threads import Blocking
 
 _MISSING = object()
 

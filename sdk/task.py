@@ -6,7 +6,6 @@ claim is lost, nothing more of this task counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import anyio
@@ -18,6 +17,7 @@ from ..core.ids import job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
 from ..core.scripts import Ended, Lost, Missing, StateRefused
+from .threads import Threads
 
 #: How long a waiting step trusts the bell before it looks for itself, seconds.
 RECHECK = 15.0
@@ -50,6 +50,7 @@ class Task:
         self,
         log: EventLog,
         news: News,
+        threads: Threads,
         *,
         workflow: str,
         step: str,
@@ -60,6 +61,7 @@ class Task:
     ) -> None:
         self.log = log
         self.news = news
+        self.threads = threads
         self.workflow = workflow
         self.step = step
         self.index = index
@@ -189,7 +191,3 @@ def check_key(key: Any) -> str:
     if not isinstance(key, str) or not 0 < len(key) <= 500:
         raise PayloadError(f"a state key is a text of 1 to 500 characters, got {key!r}")
     return key
-
-
-#: Runs an async call from the thread of a plain step.
-Blocking = Callable[..., Any]

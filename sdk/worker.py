@@ -23,6 +23,7 @@ from ..core.scripts import ClaimedStep, ClaimedTask
 from .execution import Runs, execute
 from .graph import WorkflowCode
 from .task import News, Task
+from .threads import Threads
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Worker:
         self.session = new_session("worker")
         self.runs = Runs(event_log)
         self._news = News()
+        self._threads = Threads()
         self._running: dict[tuple[str, str, int], tuple[Task, anyio.CancelScope]] = {}
         self._outcomes: list[Settlement] = []
         self._claims = 0
@@ -134,6 +136,7 @@ class Worker:
         task = Task(
             self._log,
             self._news,
+            self._threads,
             workflow=step.workflow,
             step=step.step,
             index=index,

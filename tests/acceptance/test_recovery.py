@@ -137,3 +137,32 @@ def test_interrupted_run_is_handed_back_at_once(scene: Scene) -> None:
     scene.let_agents_end()
     until(lambda: scene.types()[-1] == "workflow.completed")
     assert scene.launched() == THREE
+
+
+def test_failed_run_ends_though_a_cancelled_step_sleeps_on(scene: Scene, tmp_path: Path) -> None:
+    script = tmp_path / "sleepy.py"
+    script.write_text(SLEEPY)
+
+    run = scene.start(sys.executable, str(script))
+
+    assert run.wait(timeout=30) == 1  # not after ten minutes
+
+
+SLEEPY = """
+import time
+from agentainer_flow import parallel, step, workflow
+
+@workflow()
+class Sleepy:
+    @step()
+    @parallel()
+    def sleep(self, context, item):
+        if item:
+            time.sleep(600)
+        raise ValueError("the first one fails")
+
+try:
+    Sleepy().run(items=3)
+except Exception:
+    raise SystemExit(1)
+"""
