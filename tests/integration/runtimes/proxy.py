@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
-from anyio.abc import SocketStream
-
 DAEMON = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-_ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class Proxy:
@@ -19,36 +17,40 @@ class Proxy:
 
     def __init__(self) -> None:
         self.down = False
-        self._open: set[SocketStream] = set()
+        self._open: set[StreamWriter] = set()
 
-    async def cut(self) -> None:
-        for stream in list(self._open):
-            await stream.aclose()
+    def cut(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
 
-    async def handle(self, client: SocketStream) -> None:
+    async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         if self.down:
-            return await client.aclose()
-        async with client, await anyio.connect_unix(DAEMON) as daemon:
-            self._open |= {client, daemon}
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_pass_on, client, daemon)
-                await _pass_on(daemon, client)
-                tasks.cancel_scope.cancel()
-            self._open -= {client, daemon}
+            return writer.transport.abort()
+        answers, daemon = await asyncio.open_unix_connection(DAEMON)
+        self._open |= {writer, daemon}
+        await asyncio.gather(_pass_on(reader, daemon), _pass_on(answers, writer))
+        self._open -= {writer, daemon}
 
 
-async def _pass_on(source: SocketStream, target: SocketStream) -> None:
-    with suppress(*_ENDS):
-        while True:
-            await target.send(await source.receive())
+async def _pass_on(reader: StreamReader, writer: StreamWriter) -> None:
+    """Pass on until the end of one side, which ends the other."""
+    try:
+        while data := await reader.read(64 * 1024):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
 
 
 @asynccontextmanager
 async def proxied(path: Path) -> AsyncGenerator[Proxy, None]:
     """Listen at a unix socket."""
     proxy = Proxy()
-    listener = await anyio.create_unix_listener(path)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, proxy.handle)
+    server = await asyncio.start_unix_server(proxy.handle, path)
+    try:
         yield proxy
-        tasks.cancel_scope.cancel()
+    finally:
+        server.close()
+        proxy.cut()

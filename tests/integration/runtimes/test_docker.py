@@ -233,7 +233,7 @@ async def test_lost_connections_lose_no_line_and_bring_none_twice(
     ):
         for number in (5, 20, 40):
             await seen.until(str(number))
-            await proxy.cut()
+            proxy.cut()
     assert seen.texts() == [str(number) for number in range(60)]
     assert seen.outcome.result == "59"
 
@@ -247,7 +247,7 @@ async def test_an_agent_that_ends_while_the_daemon_is_away_is_harvested(
         cut_off.following(job) as seen,
     ):
         proxy.down = True
-        await proxy.cut()
+        proxy.cut()
         await bench.runtime.follow(job, nowhere)  # has its own way to the daemon
         proxy.down = False
     assert (seen.outcome.kind, seen.outcome.result) == ("succeeded", "7")
@@ -259,7 +259,7 @@ async def test_a_start_without_connection_says_so_and_can_be_repeated(
 ) -> None:
     async with through_proxy(installation, root) as (cut_off, proxy):
         proxy.down = True
-        await proxy.cut()
+        proxy.cut()
         with pytest.raises(RuntimeUnavailable):
             await cut_off.runtime.start(launch("print(1)"))
         proxy.down = False
