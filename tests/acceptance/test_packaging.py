@@ -7,6 +7,7 @@ error, and a type checker that skips them checks nothing: both are looked at her
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -74,6 +75,15 @@ def test_the_console_script_says_its_version(python: Path, tmp_path: Path) -> No
 def test_the_type_checker_looks_into_every_room() -> None:
     include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pyright"]["include"]
     assert {f"src/agentainer_flow/{room}" for room in ROOMS} <= set(include)
+
+
+def test_the_lock_names_everything_that_is_asked_for() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras: dict[str, list[str]] = table["project"]["optional-dependencies"]
+    asked = [*table["project"]["dependencies"], *table["dependency-groups"]["dev"]]
+    asked += [one for name, extra in extras.items() if name != "all" for one in extra]
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert {re.split(r"[\[><=;~! ]", one)[0] for one in asked} - set(locked) == set()
 
 
 def build(source: Path, kind: str, folder: Path) -> None:
