@@ -295,7 +295,7 @@ def _foreign_types(info: Any, seen: set[int]) -> typing.Iterator[str]:
         if info.cls is not object:
             yield describe(info.cls)
     elif isinstance(info, tuple):
-        for part in typing.cast("tuple[Any, ...]", info):
+        for part in info:  # pyright: ignore[reportUnknownVariableType] - of unknown parts
             yield from _foreign_types(part, seen)
     elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
         seen.add(id(info))

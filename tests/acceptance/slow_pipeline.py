@@ -7,7 +7,11 @@ import sys
 
 from agentainer_flow import AsyncContext, Context, Workflow, parallel, step, workflow
 
-AGENT = """echo "$AGENTAINER_JOB_ID" >> "$TRACES"; while [ ! -e "$TRACES.go" ]; do sleep 0.05; done; echo 5"""
+AGENT = """
+echo "$AGENTAINER_JOB_ID" >> "$TRACES"
+while [ ! -e "$TRACES.go" ]; do sleep 0.05; done
+echo 5
+"""
 
 
 @workflow(name="slow_pipeline")

@@ -36,9 +36,7 @@ class Scene:
         self.processes: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(  # noqa: S603 - the test's own commands
-            command, env=self.environment, stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process
 

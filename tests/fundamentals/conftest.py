@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -33,7 +34,8 @@ def _environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_stray_keys(settings: Settings) -> Iterator[None]:
     yield
     with Redis.from_url(settings.redis_url or "", decode_responses=True) as client:
-        strays = [key for key in client.scan_iter() if is_stray(client, str(key))]
+        keys = [str(key) for key in cast("Iterator[str]", client.scan_iter())]
+        strays = [key for key in keys if is_stray(client, key)]
     assert strays == []
 
 

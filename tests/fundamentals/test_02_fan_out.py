@@ -7,7 +7,15 @@ import threading
 import msgspec
 import pytest
 
-from agentainer_flow import AsyncContext, Context, Workflow, WorkflowFailed, parallel, step, workflow
+from agentainer_flow import (
+    AsyncContext,
+    Context,
+    Workflow,
+    WorkflowFailed,
+    parallel,
+    step,
+    workflow,
+)
 
 
 def test_count_makes_items_from_zero_on() -> None:

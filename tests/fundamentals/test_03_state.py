@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from agentainer_flow import AsyncContext, Context, Workflow, WorkflowFailed, parallel, step, workflow
+from agentainer_flow import (
+    AsyncContext,
+    Context,
+    Workflow,
+    WorkflowFailed,
+    parallel,
+    step,
+    workflow,
+)
 
 
 def test_what_one_step_sets_the_next_one_reads() -> None:

@@ -16,7 +16,9 @@ from agentainer_flow import (
     workflow,
 )
 
-RESULT = """printf '{"path": "%s", "job": "%s"}' "$WHERE" "$AGENTAINER_JOB_ID" > "$AGENTAINER_RESULT_PATH" """
+RESULT = """
+printf '{"path": "%s", "job": "%s"}' "$WHERE" "$AGENTAINER_JOB_ID" > "$AGENTAINER_RESULT_PATH"
+"""
 
 
 def test_agent_answers_with_the_json_of_its_result_file() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
@@ -46,31 +49,27 @@ class Endless(Workflow):
         await anyio.sleep_forever()
 
 
-async def serve(settings: Settings, scope: anyio.CancelScope, *classes: type) -> None:
-    async with client.connect(settings) as log:
-        with scope:
-            await Service(log, [code_of(cls) for cls in classes]).run()
+@asynccontextmanager
+async def serving(settings: Settings, *classes: type) -> AsyncGenerator[None, None]:
+    async with client.connect(settings) as log, anyio.create_task_group() as tasks:
+        tasks.start_soon(Service(log, [code_of(cls) for cls in classes]).run)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 async def test_started_run_waits_for_who_serves_it(settings: Settings) -> None:
     handle = await Served(10).astart(items=3)
     assert await handle.status() == "running"
 
-    scope = anyio.CancelScope()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serve, settings, scope, Served)
+    async with serving(settings, Served):
         assert await handle.result(timeout=20) == 33
-        scope.cancel()
     assert await handle.state() == {"seen": 3}
 
 
 async def test_events_tell_the_whole_story_in_order(settings: Settings) -> None:
-    scope = anyio.CancelScope()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serve, settings, scope, Served)
+    async with serving(settings, Served):
         handle = await Served().astart(items=1)
         events = [recorded async for recorded in handle.events()]
-        scope.cancel()
 
     assert [recorded.version for recorded in events] == list(range(1, len(events) + 1))
     assert [recorded.type for recorded in events] == [
@@ -90,15 +89,12 @@ async def test_events_tell_the_whole_story_in_order(settings: Settings) -> None:
 
 
 async def test_cancelling_ends_a_run_that_would_never_end(settings: Settings) -> None:
-    scope = anyio.CancelScope()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serve, settings, scope, Endless)
+    async with serving(settings, Endless):
         handle = await Endless().astart()
         await until_started(handle)
         await handle.cancel("no longer needed")
         with pytest.raises(WorkflowCancelled, match="no longer needed"):
             await handle.result(timeout=20)
-        scope.cancel()
     assert await handle.status() == "cancelled"
 
 

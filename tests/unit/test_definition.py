@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,4 +69,4 @@ def test_found_cycle_is_one(edges: dict[int, list[int]]) -> None:
 
     if cycle:
         assert cycle[0] == cycle[-1]
-        assert all(after in names[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in names[before] for before, after in pairwise(cycle))
