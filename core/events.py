@@ -15,7 +15,7 @@ from .payloads import NULL
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """A payload that lives beside the log, at `workflow:<id>:blob:<digest>`."""
+    """A payload that lives beside the log, in `workflow:<id>:blobs` under its digest."""
 
     digest: str
     size: int
@@ -58,6 +58,8 @@ class WorkflowCreated(Event, frozen=True):
 
 
 class WorkflowStarted(Event, frozen=True):
+    """The run may schedule steps."""
+
     type: ClassVar[str] = "workflow.started"
 
 
@@ -69,17 +71,23 @@ class WorkflowAdopted(Event, frozen=True):
 
 
 class WorkflowCancelRequested(Event, frozen=True):
+    """Somebody wants the run to end; its tasks are cancelled and its agents stopped."""
+
     type: ClassVar[str] = "workflow.cancel_requested"
     reason: str = ""
 
 
 class WorkflowCompleted(Event, frozen=True):
+    """All steps completed; the result of the run."""
+
     type: ClassVar[str] = "workflow.completed"
     result: msgspec.Raw = NULL
     blob: Blob | None = None
 
 
 class WorkflowFailed(Event, frozen=True):
+    """The run ended because a step failed, and nothing of it runs any more."""
+
     type: ClassVar[str] = "workflow.failed"
     step: str
     error: Failure
@@ -87,6 +95,8 @@ class WorkflowFailed(Event, frozen=True):
 
 
 class WorkflowCancelled(Event, frozen=True):
+    """The run was cancelled, and nothing of it runs any more."""
+
     type: ClassVar[str] = "workflow.cancelled"
     reason: str = ""
 
@@ -110,6 +120,8 @@ class TasksQueued(Event, frozen=True):
 
 
 class StepCompleted(Event, frozen=True):
+    """All tasks of the step completed."""
+
     type: ClassVar[str] = "step.completed"
     step: str
 
@@ -125,6 +137,8 @@ class StepFailed(Event, frozen=True):
 
 
 class StepCancelled(Event, frozen=True):
+    """The step was under way when the run failed or was cancelled."""
+
     type: ClassVar[str] = "step.cancelled"
     step: str
 
@@ -140,6 +154,8 @@ class TaskStarted(Event, frozen=True):
 
 
 class TaskCompleted(Event, frozen=True):
+    """The task returned; its result."""
+
     type: ClassVar[str] = "task.completed"
     step: str
     index: int
@@ -149,6 +165,8 @@ class TaskCompleted(Event, frozen=True):
 
 
 class TaskFailed(Event, frozen=True):
+    """The task raised, or its result cannot be stored."""
+
     type: ClassVar[str] = "task.failed"
     step: str
     index: int
@@ -167,6 +185,8 @@ class TaskLost(Event, frozen=True):
 
 
 class TaskCancelled(Event, frozen=True):
+    """The task was running when its step failed or its run was cancelled."""
+
     type: ClassVar[str] = "task.cancelled"
     step: str
     index: int
@@ -174,7 +194,7 @@ class TaskCancelled(Event, frozen=True):
 
 
 class StateUpdated(Event, frozen=True):
-    """State changed. Each change is `{"op", "key", …}`; `incr` says the new value."""
+    """State changed. `set`, `delete`, `incr` (with the new value), `append` (with the item)."""
 
     type: ClassVar[str] = "state.updated"
     changes: list[StateChange]
@@ -221,6 +241,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobLaunched(JobEvent, frozen=True):
+    """The agent runs, in a container or process."""
+
     type: ClassVar[str] = "job.launched"
     container: str
     host: str
@@ -230,21 +252,29 @@ class JobLaunched(JobEvent, frozen=True):
 
 
 class JobStopRequested(JobEvent, frozen=True):
+    """The agent is to be stopped: its task ended, or asked for it."""
+
     type: ClassVar[str] = "job.stop_requested"
 
 
 class JobSucceeded(JobEvent, frozen=True):
+    """The agent ended well; its answer."""
+
     type: ClassVar[str] = "job.succeeded"
     result: msgspec.Raw = NULL
     blob: Blob | None = None
 
 
 class JobFailed(JobEvent, frozen=True):
+    """The agent did not end well, or could not be started."""
+
     type: ClassVar[str] = "job.failed"
     error: Failure
 
 
 class JobCancelled(JobEvent, frozen=True):
+    """The agent was stopped, or was cancelled before it began."""
+
     type: ClassVar[str] = "job.cancelled"
 
 
