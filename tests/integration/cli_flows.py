@@ -1,0 +1,57 @@
+"""Workflows that the tests of the command run, start and serve."""
+
+from __future__ import annotations
+
+import anyio
+
+from agentainer_flow import AsyncContext, Context, Workflow, parallel, step, workflow
+
+#: Runs until the file that is its input exists.
+GATED = """
+gate=$(echo "$AGENTAINER_INPUT" | tr -d '"'); echo before
+while [ ! -e "$gate" ]; do sleep 0.02; done
+echo after; echo '"through"'
+"""
+
+
+@workflow(name="greet")
+class Greet(Workflow):
+    def __init__(self, greeting: str = "hello") -> None:
+        self.greeting = greeting
+
+    @step()
+    def say(self, context: Context, name: object) -> str:
+        print("a step prints")
+        return f"{self.greeting} {name!r}"
+
+
+@workflow(name="broken")
+class Broken(Workflow):
+    @step()
+    def crash(self, context: Context) -> object:
+        command = "echo on its way; echo a bad thing >&2; exit 7"
+        return context.deploy_agent("bad", image="any", command=command).wait()
+
+
+@workflow(name="chatty")
+class Chatty(Workflow):
+    @step()
+    @parallel()
+    def talk(self, context: Context, item: str) -> object:
+        return context.deploy_agent("talker", image="any", command=f"echo I am {item}").wait()
+
+
+@workflow(name="gated")
+class Gated(Workflow):
+    @step()
+    def wait(self, context: Context, gate: str) -> object:
+        return context.deploy_agent("waiter", image="any", command=GATED, input=gate).wait()
+
+
+@workflow(name="stubborn")
+class Stubborn(Workflow):
+    @step()
+    async def hold(self, context: AsyncContext, started: str) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.Path(started).touch()
+            await anyio.sleep_forever()

@@ -1,0 +1,122 @@
+"""`agentainer workflow run`, `start` and `cancel`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from .command import FLOWS, Command
+
+
+def test_the_result_is_the_last_line_of_stdout(cli: Command) -> None:
+    done = cli.run("Greet", "-i", "name=7")
+    assert done.stdout.splitlines() == ["a step prints", '"hello 7"']
+    assert done.returncode == 0
+
+
+def test_progress_comes_as_plain_lines_where_no_terminal_is(cli: Command) -> None:
+    done = cli.run("Greet", "-i", "name=7")
+    assert "say: completed, 1/1 done" in done.stderr.splitlines()
+
+
+def test_with_json_stdout_has_the_result_alone(cli: Command) -> None:
+    done = cli.run("Greet", "-i", "name=7", "--json")
+    assert json.loads(done.stdout) == "hello 7"
+    assert "a step prints" in done.stderr
+
+
+def test_a_value_that_is_not_json_is_text(cli: Command) -> None:
+    done = cli.run("Greet", "--input", "name=[1, x", "--init", 'greeting="good day"')
+    assert json.loads(done.stdout.splitlines()[-1]) == "good day '[1, x'"
+
+
+def test_a_failed_run_says_why_without_a_traceback(cli: Command) -> None:
+    done = cli.run("Broken")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "failed in step 'crash'" in done.stderr
+    assert "  | a bad thing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_debug_level_shows_the_traceback(cli: Command) -> None:
+    done = cli("workflow", "run", f"{FLOWS}:Broken", AGENTAINER_LOG_LEVEL="debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_names_the_input_that_is_missing(cli: Command) -> None:
+    done = cli.run("Greet")
+    assert done.returncode == 2
+    assert "step 'say' needs input 'name'" in done.stderr
+
+
+def test_names_the_constructor_argument_that_does_not_fit(cli: Command) -> None:
+    done = cli.run("Greet", "-i", "name=7", "--init", "volume=11")
+    assert done.returncode == 2
+    assert "--init" in done.stderr
+    assert "'volume'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ("no_such_module:Greet", "No module named 'no_such_module'"),
+        ("missing.py", "there is no file"),
+        (f"{FLOWS}:Nobody", "no workflow class 'Nobody'"),
+        (f"{FLOWS}", "say which one"),
+        (":Greet", "cannot be imported"),
+        ("torn.py", "invalid syntax"),
+    ],
+)
+def test_says_what_cannot_be_loaded(cli: Command, reference: str, problem: str) -> None:
+    (cli.folder / "torn.py").write_text("class ?")
+    done = cli("workflow", "run", reference)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupted_run_is_kept_and_says_how_to_go_on(cli: Command) -> None:
+    run = cli.begin("workflow", "run", f"{FLOWS}:Gated", "-i", f"gate={cli.gate}")
+    run.wait_for("1 running", "err")
+    run.signal(signal.SIGINT)
+    assert run.end() == 130
+    assert f"agentainer up {FLOWS}:Gated" in run.err.replace("\n", "")
+    cli.gate.touch()
+    cli.up()
+    cli.wait_for_status("completed")
+
+
+def test_start_prints_the_id_and_says_how_to_serve_it(cli: Command) -> None:
+    done = cli("workflow", "start", f"{FLOWS}:Greet", "-i", "name=7")
+    assert cli.status(done.stdout.strip()) == "running"
+    assert f"agentainer up {FLOWS}:Greet" in done.stderr
+
+
+def test_cancel_ends_a_run_that_is_served(cli: Command) -> None:
+    workflow = cli.start("Gated", "-i", f"gate={cli.gate}")
+    cli.up()
+    assert cli.ask("workflow", "cancel", workflow, "--reason", "enough") == {
+        "id": workflow,
+        "status": "cancelling",
+    }
+    cli.wait_for_status("cancelled")
+
+
+def test_an_ended_run_cannot_be_cancelled(cli: Command) -> None:
+    cli.run("Greet", "-i", "name=7")
+    done = cli("workflow", "cancel", "last")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is completed" in done.stderr
+
+
+def test_the_example_runs_with_processes_as_agents(cli: Command) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    done = cli(
+        *("workflow", "run", str(examples / "data_processing.py"), "-i", "chunks=3"),
+        AGENTAINER_AGENTS=str(examples / "agents"),
+    )
+    assert json.loads(done.stdout)["chunks"] == 3
