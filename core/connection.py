@@ -36,17 +36,21 @@ T = TypeVar("T")
 
 
 def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=None,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_error=[],
-        health_check_interval=0,
-        protocol=2,
-    )
+    """Raises RedisUnavailable when the URL is none."""
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=None,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=5,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+            health_check_interval=0,
+            protocol=2,
+        )
+    except ValueError as error:
+        raise RedisUnavailable(redact(url), str(error)) from error
     return Redis.from_pool(pool)
 
 

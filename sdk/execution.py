@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from .task import Task
 
 #: Runs whose instance and inputs a worker keeps at hand.
 CACHED = 1000
+
+_PACKAGE = Path(__file__).parent.parent
 
 _decode_args = msgspec.json.Decoder(Args).decode
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -154,8 +157,14 @@ def _chain(error: BaseException | None) -> Any:
 
 
 def _traceback(error: Exception) -> str:
-    """The user's frames: ours say nothing to them. At most 8 KiB, the end of it."""
-    frames = error.__traceback__
-    while frames and "agentainer_flow" in frames.tb_frame.f_globals.get("__name__", ""):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))[-8192:]
+    """The frames of the user's code, not ours around it. At most the last 8 KiB."""
+    found = traceback.TracebackException.from_exception(error)
+    ours = [_is_ours(frame.filename) for frame in found.stack]
+    first = ours.index(False) if False in ours else len(ours)
+    last = ours.index(True, first) if True in ours[first:] else len(ours)
+    found.stack = traceback.StackSummary.from_list(found.stack[first:last])
+    return "".join(found.format())[-8192:]
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(_PACKAGE)
