@@ -21,9 +21,11 @@ _ROOT = ("", "0", "root")
 _MEMORY_BYTES = 512 * 1024 * 1024
 _PIDS = 256
 _TMP = "rw,nosuid,nodev,mode=1777,size=64m"
-#: 30 MB of log at most. A line above 16 KiB is stored in frames, and `json-file` breaks a character
-#: that stands across two of them; the driver `local` would lose the end of such a line.
-_LOG = {"max-size": "10m", "max-file": "3"}
+#: 100 MB of log at most. Docker's follower skips a file that is rotated twice before it was read,
+#: so files are large: output below 50 MB is complete, of more at least the end is. A line above
+#: 16 KiB is stored in frames, and `json-file` breaks a character that stands across two of them;
+#: the driver `local` would lose the end of such a line.
+_LOG = {"max-size": "50m", "max-file": "2"}
 #: What the init process exits with, and says, when it cannot execute the program.
 _NOT_EXECUTED = (126, 127)
 _INIT_FAILED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.*) failed: (.*)")
@@ -31,14 +33,12 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 
 class State(msgspec.Struct, frozen=True, rename="pascal"):
-    """How a container is, as Docker says at inspect."""
+    """How a container is, as Docker says at inspect; by default as it is when created."""
 
-    status: str
-    running: bool
-    oom_killed: bool = msgspec.field(name="OOMKilled")
-    exit_code: int
-    error: str
-    started_at: str
+    running: bool = False
+    oom_killed: bool = msgspec.field(name="OOMKilled", default=False)
+    exit_code: int = 0
+    started_at: str = _NEVER
 
     @property
     def started(self) -> bool:
@@ -55,8 +55,8 @@ class Container(msgspec.Struct, frozen=True, rename="pascal"):
     """What matters of an inspected container."""
 
     id: str
-    state: State
-    config: _Config
+    state: State = State()
+    config: _Config = _Config()
 
 
 class Image(msgspec.Struct, frozen=True, rename="pascal"):

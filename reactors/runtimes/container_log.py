@@ -108,7 +108,7 @@ class ContainerLog:
         """Take a frame, `<stamp> <bytes>`, unless an earlier pass did."""
         stamp = frame[:_STAMP].decode()
         self._frames += 1
-        if not self._seen[name].reach(stamp):
+        if not self._seen[name].reach(stamp, last=frame.endswith(b"\n")):
             return []
         return self._output.feed(name, frame[_STAMP + 1 :], _ts_ms(stamp))
 
@@ -120,27 +120,33 @@ class ContainerLog:
 
 
 class _Position:
-    """How far one stream was read: up to the n-th frame of a stamp."""
+    """How far one stream was read: up to the n-th frame of a stamp.
+
+    A stamp has one line, in several frames when it is long. So a frame that follows a finished
+    line of its own stamp comes again, as happens in Docker when a log is rotated.
+    """
 
     def __init__(self) -> None:
         self.stamp = ""
         self._frames = 0
         self._skip = 0
+        self._finished = True
 
     def rewind(self) -> None:
         """Begin a pass, in which frames come again."""
         self._skip = self._frames
 
-    def reach(self, stamp: str) -> bool:
-        """Move on to a frame with this stamp. Tell whether it is a new one."""
-        if stamp < self.stamp:
-            return False
+    def reach(self, stamp: str, *, last: bool) -> bool:
+        """Move on to a frame, the last of its line or not. Tell whether it is a new one."""
         if stamp > self.stamp:
-            self.stamp, self._frames, self._skip = stamp, 0, 0
-        if self._skip:
+            self.stamp, self._frames, self._skip, self._finished = stamp, 0, 0, False
+        elif self._skip and stamp == self.stamp:
             self._skip -= 1
             return False
+        elif self._finished or stamp < self.stamp:
+            return False
         self._frames += 1
+        self._finished = last
         return True
 
 

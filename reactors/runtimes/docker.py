@@ -163,7 +163,10 @@ class DockerRuntime:
         api = self._daemon.api
         host = api.create_host_config(**host_options(launch, folder, self._info.cpus))
         try:
-            await self._daemon.ask(api.create_container, launch.image, host_config=host, **options)
+            made = await self._daemon.ask(
+                api.create_container, launch.image, host_config=host, **options
+            )
+            return Container(made["Id"])
         except APIError as error:
             if error.status_code != _CONFLICT:
                 raise CannotLaunch("cannot_start", _explain(error)) from error
@@ -225,18 +228,19 @@ class DockerRuntime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.copy, sink)
             tasks.start_soon(self._keep_time, launch, container.state)
-            ended = await self._ended(self._folder(launch).name)
+            ended = await self._ended(container, self._folder(launch).name)
             await log.finish()
             tasks.cancel_scope.cancel()
         return ended
 
-    async def _ended(self, name: str) -> Container | None:
+    async def _ended(self, now: Container | None, name: str) -> Container | None:
         """Wait until an inspect says that it does not run, or that it is gone (None)."""
-        while (now := await patiently(lambda: self._inspect(name))) and now.state.running:
+        while now is not None and now.state.running:
             try:
                 await self._daemon.wait(name)
             except (RuntimeUnavailable, *CONNECTION_ERRORS):
                 await anyio.sleep(_AGAIN_S)
+            now = await patiently(lambda: self._inspect(name))
         return now
 
     async def _keep_time(self, launch: Launch, state: State) -> None:

@@ -79,7 +79,7 @@ async def test_a_container_is_hardened(
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
     assert (host["Memory"], host["MemorySwap"]) == (512 * MEGABYTE, 512 * MEGABYTE)
     assert (host["PidsLimit"], host["NetworkMode"]) == (256, "none")
-    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert host["LogConfig"]["Config"] == {"max-size": "50m", "max-file": "2"}
 
 
 async def test_a_container_has_the_labels_of_its_job(
