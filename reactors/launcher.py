@@ -50,6 +50,9 @@ class Launcher:
         self.lane = lane
         self.session = new_session("launcher")
         self._slots = slots
+        #: Jobs claimed and not yet done with; slots are taken from the claim on.
+        self._taken = 0
+        self._emptied = anyio.Event()
         self._running: dict[tuple[str, str], Launch] = {}
         self._started: set[tuple[str, str]] = set()
         self._stopping: set[tuple[str, str]] = set()
@@ -68,6 +71,12 @@ class Launcher:
             if self._runtime:
                 with anyio.CancelScope(shield=True):
                     await self._runtime.close()
+
+    async def drain(self) -> None:
+        """Wait until nothing is left of the jobs taken, their containers included."""
+        while self._taken:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
 
     def _hear(self, kind: str, workflow: str, subject: str) -> None:
         match kind:
@@ -89,10 +98,11 @@ class Launcher:
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             self._wake = anyio.Event()
-            free = self._slots - len(self._running)
+            free = self._slots - self._taken
             claimed = await self._claim(free) if free else []
+            self._taken += len(claimed)
             for job, token in claimed:
-                tasks.start_soon(self._run_job, job, token)
+                tasks.start_soon(self._take, job, token)
             if not claimed:
                 await self._wake.wait()
 
@@ -109,6 +119,15 @@ class Launcher:
         )
         return [(job, token) for job in jobs]
 
+    async def _take(self, job: ClaimedJob, token: str) -> None:
+        try:
+            await self._run_job(job, token)
+        finally:
+            self._taken -= 1
+            self._wake.set()
+            if not self._taken:
+                self._emptied.set()
+
     async def _run_job(self, job: ClaimedJob, token: str) -> None:
         name = (job.workflow, job.job)
         launch = await self._launch_of(job)
@@ -121,7 +140,6 @@ class Launcher:
             del self._running[name]
             self._started.discard(name)
             self._stopping.discard(name)
-            self._wake.set()
 
     async def _launch_of(self, job: ClaimedJob) -> Launch | None:
         try:

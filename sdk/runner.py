@@ -15,6 +15,7 @@ import sniffio
 from ..core.bell import Bell
 from ..core.errors import FlowError
 from ..core.log import EventLog
+from ..core.logging import log_to_stderr
 from ..core.payloads import decode
 from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
@@ -46,6 +47,7 @@ def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
 
 async def arun(workflow: Workflow, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
     settings = settings or load_settings()
+    log_to_stderr(settings)
     prepared = _prepare(workflow, inputs, settings)
     async with client.connect(settings) as log:
         runner = _Runner(log, prepared, workflow)
@@ -127,6 +129,8 @@ class _Runner:
                 await self._engine.stopped.wait()
                 # Ended, or the lane was lost and somebody else carries on: the log tells.
                 await wait_ended(self._log, self.id)
+            with anyio.move_on_after(self._log.settings.lease):
+                await self._launcher.drain()
             tasks.cancel_scope.cancel()
 
     async def _let_go(self, ended: bool) -> None:

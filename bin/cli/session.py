@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import structlog
-from structlog.dev import ConsoleRenderer, plain_traceback
-
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog
+from ..core.logging import log_to_stderr
 from ..core.settings import Settings, load_settings
 from ..projections.listing import find_ids, newest_id
 from ..sdk.client import connect
@@ -35,18 +31,7 @@ def with_log(main: Callable[[EventLog], Awaitable[T]]) -> T:
 def prepare(**arguments: Any) -> Settings:
     """Load the settings and log to stderr at their level."""
     settings = load_settings(**arguments)
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-            ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    log_to_stderr(settings)
     return settings
 
 

@@ -22,6 +22,7 @@ class Greet(Workflow):
     @step()
     def say(self, context: Context, name: object) -> str:
         print("a step prints")
+        context.log.info("a step logs")
         return f"{self.greeting} {name!r}"
 
 
@@ -37,7 +38,7 @@ class Broken(Workflow):
 class Chatty(Workflow):
     @step()
     @parallel()
-    def talk(self, context: Context, item: str) -> object:
+    def talk(self, context: Context, item: object) -> object:
         return context.deploy_agent("talker", image="any", command=f"echo I am {item}").wait()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_says_what_cannot_be_loaded(cli: Command, reference: str, problem: str) 
     assert (done.returncode, done.stdout) == (2, "")
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_agents_never_take_more_than_their_slots(cli: Command) -> None:
+    done = cli("workflow", "run", f"{FLOWS}:Chatty", "-i", "items=6", AGENTAINER_AGENT_SLOTS="2")
+    assert done.returncode == 0
+    lines = cli("workflow", "events", "last", "--json").stdout.splitlines()
+    kinds = [json.loads(line)["type"] for line in lines]
+    steps = [{"job.launched": 1, "job.succeeded": -1}.get(kind, 0) for kind in kinds]
+    assert max(itertools.accumulate(steps)) == 2
+
+
+def test_log_lines_leave_stdout_to_the_result(cli: Command) -> None:
+    done = cli(*("workflow", "run", f"{FLOWS}:Greet", "-i", "name=7"), AGENTAINER_LOG_LEVEL="info")
+    assert done.stdout.splitlines() == ["a step prints", '"hello 7"']
+    assert "a step logs" in done.stderr
 
 
 def test_an_interrupted_run_is_kept_and_says_how_to_go_on(cli: Command) -> None:
