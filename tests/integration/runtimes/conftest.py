@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def images() -> None:
     """Have the Python image, which needs no registry."""
-    with (Path(tempfile.gettempdir()) / "agentainer-test-images.lock").open("w") as lock:
+    with (AGENTS / "build").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one of the parallel test processes builds it
         subprocess.run([AGENTS / "build"], check=True, stdout=subprocess.DEVNULL)
 
