@@ -30,11 +30,69 @@ class Bind(msgspec.Struct, frozen=True, omit_defaults=True):
     optional: bool = False
 
 
+class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long to wait before a retry, seconds: initial * factor^(n-1), at most `maximum`.
+
+    `jitter` is the share of it that is spread at random, 0 to 1.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    maximum: float = 300.0
+    jitter: float = 0.5
+
+    def delay_ms(self, attempt: int, spread: float) -> int:
+        """Wait after the failure of attempt n; `spread` is 0 to 1, for the jitter."""
+        whole = min(self.maximum, self.initial * self.factor ** min(attempt - 1, 60))
+        return int(1000 * whole * (1 - self.jitter * spread))
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which failures are tried again, and how often.
+
+    Words name exception classes (base classes count), kinds of agent failures such as
+    `oom_killed`, or exit codes as `exit:3`.
+    """
+
+    attempts: int
+    backoff: Backoff = Backoff()
+    on: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    #: Launch all agents anew instead of keeping those that succeeded.
+    from_scratch: bool = False
+
+    def takes(self, attempt: int, words: set[str]) -> bool:
+        if attempt >= self.attempts or words.intersection(self.never):
+            return False
+        return not self.on or bool(words.intersection(self.on))
+
+
+class Quorum(msgspec.Struct, frozen=True, tag="quorum"):
+    """The step completes when at least `needed` of its tasks succeed."""
+
+    needed: int
+
+
 class Fan(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a step fans out: a task per item of an input, a step's result or a list made at start."""
 
     over: Bind
     max_workers: int | None = None
+    on_failure: Literal["fail_fast", "collect"] | Quorum = "fail_fast"
+
+    @property
+    def collects(self) -> bool:
+        """Whether the next step gets errors among the results."""
+        return self.on_failure != "fail_fast"
+
+    def failures_allowed(self, total: int) -> int:
+        match self.on_failure:
+            case Quorum(needed=needed):
+                return total - needed
+            case "collect":
+                return total
+            case _:
+                return 0
 
 
 class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,14 +102,22 @@ class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     depends_on: tuple[str, ...] = ()
     binds: dict[str, Bind] = {}
     parallel: Fan | None = None
+    retry: Retry | None = None
+    #: Seconds that a task may run, and wait to be claimed.
+    timeout_s: float | None = None
+    queue_timeout_s: float | None = None
     kind: Literal["function"] = "function"
 
 
-class Definition(msgspec.Struct, frozen=True, dict=True):
+class Definition(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """A checked graph. `steps` keeps the order in which the class names them."""
 
     name: str
     steps: tuple[StepSpec, ...]
+    #: Seconds that a run may take.
+    timeout_s: float | None = None
+    #: Tasks of one run that may run at a time.
+    max_parallel: int | None = None
 
     @cached_property
     def json(self) -> bytes:

@@ -78,6 +78,10 @@ class ClaimLost(FlowError):
     """Raised inside a step whose task was cancelled or handed to another worker."""
 
 
+class TaskTimeout(FlowError, TimeoutError):
+    """Raised when a task runs longer than its step's timeout."""
+
+
 class WorkflowFailed(FlowError):
     """Raised when a workflow that is waited for ends without success."""
 

@@ -28,7 +28,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str
     message: str
     traceback: str = ""
+    #: Names of the exception's base classes, for retry rules.
+    bases: list[str] = []
     job: str | None = None
+    #: Of an agent: `failed`, `oom_killed`, `timed_out` …
+    kind: str = ""
     exit_code: int | None = None
     last_lines: list[str] = []
 
@@ -70,6 +74,26 @@ class WorkflowAdopted(Event, frozen=True):
     lane: str
 
 
+class WorkflowPaused(Event, frozen=True):
+    """No task or agent starts until the run is resumed; what runs goes on to its end."""
+
+    type: ClassVar[str] = "workflow.paused"
+    #: Running agents are frozen, too.
+    freeze: bool = False
+
+
+class WorkflowResumed(Event, frozen=True):
+    """The run goes on."""
+
+    type: ClassVar[str] = "workflow.resumed"
+
+
+class WorkflowTimedOut(Event, frozen=True):
+    """The run took longer than its definition allows; it fails."""
+
+    type: ClassVar[str] = "workflow.timed_out"
+
+
 class WorkflowCancelRequested(Event, frozen=True):
     """Somebody wants the run to end; its tasks are cancelled and its agents stopped."""
 
@@ -89,8 +113,9 @@ class WorkflowFailed(Event, frozen=True):
     """The run ended because a step failed, and nothing of it runs any more."""
 
     type: ClassVar[str] = "workflow.failed"
-    step: str
     error: Failure
+    #: The step and task that failed; none when the run took too long.
+    step: str | None = None
     index: int | None = None
 
 
@@ -120,10 +145,12 @@ class TasksQueued(Event, frozen=True):
 
 
 class StepCompleted(Event, frozen=True):
-    """All tasks of the step completed."""
+    """All tasks of the step ended well, or as well as its rule for failures asks."""
 
     type: ClassVar[str] = "step.completed"
     step: str
+    #: Tasks that failed.
+    failed: int = 0
 
 
 class StepFailed(Event, frozen=True):
@@ -174,6 +201,16 @@ class TaskFailed(Event, frozen=True):
     error: Failure
 
 
+class TaskRetried(Event, frozen=True):
+    """The failed task is ready again as attempt `attempt`, after a delay in ms."""
+
+    type: ClassVar[str] = "task.retried"
+    step: str
+    index: int
+    attempt: int
+    delay_ms: int = 0
+
+
 class TaskLost(Event, frozen=True):
     """The worker that had claimed the task fell silent; the task is ready again."""
 
@@ -191,6 +228,16 @@ class TaskCancelled(Event, frozen=True):
     step: str
     index: int
     attempt: int
+
+
+class EffectRecorded(Event, frozen=True):
+    """A step did something once: when its body runs again, the value is taken from here."""
+
+    type: ClassVar[str] = "effect.recorded"
+    step: str
+    index: int
+    name: str
+    value: msgspec.Raw = NULL
 
 
 class StateUpdated(Event, frozen=True):
@@ -291,6 +338,9 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowCreated,
         WorkflowStarted,
         WorkflowAdopted,
+        WorkflowPaused,
+        WorkflowResumed,
+        WorkflowTimedOut,
         WorkflowCancelRequested,
         WorkflowCompleted,
         WorkflowFailed,
@@ -303,8 +353,10 @@ EVENTS: dict[str, type[Event]] = {
         TaskStarted,
         TaskCompleted,
         TaskFailed,
+        TaskRetried,
         TaskLost,
         TaskCancelled,
+        EffectRecorded,
         StateUpdated,
         JobRequested,
         JobLaunched,

@@ -32,14 +32,15 @@ def new_key() -> str:
     return secrets.token_hex(16)
 
 
-def job_id(step: str, index: int, name: str, occurrence: int, launch: int) -> str:
+def job_id(step: str, index: int, name: str, occurrence: int, series: int) -> str:
     """Name a job after where it comes from; unique within its workflow.
 
-    The n-th agent of one name in one task ends in `.n`, the n-th launch of it in `~n`.
+    The n-th agent of one name in one task ends in `.n`; attempts that begin anew in `@n`. A job
+    that is launched again after a failure gets `~n` from the script that requests it.
     """
     base = f"{step}-{index}-{name}"
     base += f".{occurrence}" if occurrence > 1 else ""
-    return base + (f"~{launch}" if launch > 1 else "")
+    return base + (f"@{series}" if series > 1 else "")
 
 
 def digest(data: bytes) -> str:

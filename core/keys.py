@@ -11,6 +11,8 @@
     workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
     workflow:<id>:args                 HASH    arguments of steps that have tasks out
     workflow:<id>:limits               HASH    max_workers of those steps (0: none)
+    workflow:<id>:timers               HASH    timers -> when and what
+    workflow:<id>:held_jobs            LIST    jobs that wait for the end of a pause
     workflow:<id>:ready                SET     steps with ready tasks
     workflow:<id>:ready:<step>         LIST    ready tasks
     workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
@@ -27,6 +29,7 @@
     flow:<p>:<lane>:feed               STREAM  feed of a private lane
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:claimed            HASH    launched jobs -> claim
+    flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
     flow:definitions                   HASH    digest -> definition
     flow:installation                  STRING  name of this installation, on labels of containers

@@ -146,6 +146,12 @@ class EventLog:
         _, job, kind, data = [*(value or b"").decode().split(" ", 3), "", "", "", ""][:4]
         return (job, kind, data) if kind else None
 
+    async def status(self, workflow: str) -> str:
+        """The status the scripts go by; empty when there is no such workflow."""
+        key = self.keys.workflow(workflow, "meta")
+        word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "status"))
+        return (word or b"").decode()
+
     async def is_unsettled(self, workflow: str, job: str) -> bool:
         """Whether an agent has yet to end."""
         key = self.keys.workflow(workflow, "jobs")

@@ -81,6 +81,9 @@ class Batch(msgspec.Struct):
     cause: int
     tasks: list[tuple[int, int, str]]
     args: str | None = None
+    #: Wait before the tasks are ready, and how long they may then wait to be claimed; 0: ever.
+    delay_ms: int = 0
+    patience_ms: int = 0
 
 
 class ClaimedTask(msgspec.Struct, array_like=True):
@@ -144,8 +147,8 @@ class Scripts:
         self._connection = connection
         self._keys = keys
 
-    async def _run(self, name: str, partition: int, **call: Any) -> bytes:
-        text, sha = source(name)
+    async def _run(self, script: str, partition: int, /, **call: Any) -> bytes:
+        text, sha = source(script)
         route = self._keys.flow(partition, "owners")
         packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
         redis: Any = self._connection.redis
@@ -170,7 +173,10 @@ class Scripts:
         statuses: list[str] | None = None,
         version: int | None = None,
         status: str | None = None,
-        meta: dict[str, str] | None = None,
+        meta: dict[str, Any] | None = None,
+        suspend: bool = False,
+        freeze: bool = False,
+        wake: bool = False,
     ) -> CommandOutcome:
         call = {
             "id": workflow,
@@ -182,6 +188,9 @@ class Scripts:
             "version": version,
             "status": status,
             "meta": meta,
+            "suspend": suspend or None,
+            "freeze": freeze or None,
+            "wake": wake or None,
         }
         given = {name: value for name, value in call.items() if value is not None}
         outcome: CommandOutcome = _outcome(
@@ -200,10 +209,13 @@ class Scripts:
         queue: list[Batch],
         cancel: list[str],
         by: str,
+        phase: str | None = None,
         status: str | None = None,
         version: int | None = None,
     ) -> CommitOutcome:
-        final = {"status": status, "version": version} if status else {}
+        final: dict[str, Any] = {"status": status, "version": version} if status else {}
+        if phase:
+            final["phase"] = phase
         answer = await self._run(
             "commit",
             self._keys.partition(workflow),
@@ -347,6 +359,36 @@ class Scripts:
                 return Missing()
             case _:
                 return Lost()
+
+    async def record_effect(
+        self,
+        workflow: str,
+        *,
+        step: str,
+        index: int,
+        token: str,
+        effect: str,
+        name: str,
+        value: str,
+    ) -> str | Lost:
+        """Record an effect (`name` and `value` are JSON); returns the value that stands."""
+        answer = await self._run(
+            "record_effect",
+            self._keys.partition(workflow),
+            id=workflow,
+            step=step,
+            index=index,
+            token=token,
+            effect=effect,
+            name=name,
+            value=value,
+        )
+        word, *facts = _decode(answer)
+        return Lost() if word == "lost" else str(facts[0])
+
+    async def fire(self, partition: int, *, lane: str, limit: int = 200) -> int:
+        """Let due timers happen; returns the ms until the next one, -1 when there is none."""
+        return int(_decode(await self._run("fire", partition, lane=lane, limit=limit)))
 
     async def renew(
         self,

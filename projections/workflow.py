@@ -15,7 +15,7 @@ WorkflowStatus = Literal[
     "created", "running", "paused", "failing", "cancelling", "completed", "failed", "cancelled"
 ]
 StepStatus = Literal["pending", "scheduled", "running", "completed", "failed", "cancelled"]
-TaskStatus = Literal["running", "completed", "failed", "lost", "cancelled"]
+TaskStatus = Literal["running", "completed", "failed", "retrying", "lost", "cancelled"]
 JobStatus = Literal["requested", "running", "stopping", "succeeded", "failed", "cancelled"]
 
 #: In `touched`: every step of the definition.
@@ -53,7 +53,7 @@ class StepView(msgspec.Struct):
     running: int = 0
     tasks: dict[int, TaskView] = {}
     results: dict[int, Result] = {}
-    #: Indexes of failed tasks, in the order in which they failed.
+    #: Indexes of tasks that failed and were not tried again, in the order in which they failed.
     failures: list[int] = []
     jobs: list[str] = []
     error: e.Failure | None = None
@@ -112,6 +112,7 @@ class WorkflowView(msgspec.Struct):
     ended_ms: int | None = None
     unsettled_jobs: int = 0
     completed_steps: int = 0
+    timed_out: bool = False
     #: Steps whose next move is to be decided; whoever decides empties it.
     touched: set[str] = set()
     #: Jobs the documents do not show yet; the projector empties it.
@@ -183,6 +184,20 @@ def _started(view: WorkflowView, event: e.WorkflowStarted, at: e.Recorded) -> No
     view.touched.add(ALL)
 
 
+def _paused(view: WorkflowView, event: e.WorkflowPaused, at: e.Recorded) -> None:
+    view.status = "paused"
+
+
+def _resumed(view: WorkflowView, event: e.WorkflowResumed, at: e.Recorded) -> None:
+    view.status = "running"
+    view.touched.add(ALL)
+
+
+def _timed_out(view: WorkflowView, event: e.WorkflowTimedOut, at: e.Recorded) -> None:
+    view.status = "failing"
+    view.timed_out = True
+
+
 def _cancel_requested(view: WorkflowView, event: e.WorkflowCancelRequested, at: e.Recorded) -> None:
     view.status, view.reason = "cancelling", event.reason
     view.touched.add(ALL)
@@ -222,7 +237,7 @@ def _step_failed(view: WorkflowView, event: e.StepFailed, at: e.Recorded) -> Non
     step = _touch(view, event.step, at)
     step.status, step.ended_ms, step.error = "failed", at.ts, event.error
     step.failed_index = event.index
-    if view.status != "cancelling":
+    if view.status in ("running", "paused"):
         view.status = "failing"
 
 
@@ -252,6 +267,12 @@ def _task_failed(view: WorkflowView, event: e.TaskFailed, at: e.Recorded) -> Non
     step.failures.append(event.index)
 
 
+def _task_retried(view: WorkflowView, event: e.TaskRetried, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.failures.remove(event.index)
+    step.tasks[event.index].status = "retrying"
+
+
 def _task_lost(view: WorkflowView, event: e.TaskLost, at: e.Recorded) -> None:
     _end_task(view, event, at, "lost")
 
@@ -265,10 +286,16 @@ TaskEnd = e.TaskCompleted | e.TaskFailed | e.TaskLost | e.TaskCancelled
 
 def _end_task(view: WorkflowView, event: TaskEnd, at: e.Recorded, status: TaskStatus) -> StepView:
     step = _touch(view, event.step, at)
-    step.running -= 1
-    task = step.tasks[event.index]
+    task = step.tasks.setdefault(event.index, _unclaimed(event.attempt, at))
+    step.running -= task.status == "running"
+    task.attempt = event.attempt
     task.status, task.ended_ms, task.settled_version = status, at.ts, at.version
     return step
+
+
+def _unclaimed(attempt: int, at: e.Recorded) -> TaskView:
+    """A task that ends without having been claimed: it waited too long."""
+    return TaskView(attempt, "retrying", "", at.ts)
 
 
 def _touch(view: WorkflowView, name: str, at: e.Recorded) -> StepView:
@@ -345,6 +372,9 @@ def _end_job(view: WorkflowView, event: e.JobEvent, at: e.Recorded, status: JobS
 _EVOLVE: dict[type[e.Event], Callable[[WorkflowView, Any, e.Recorded], None]] = {
     e.WorkflowCreated: _created,
     e.WorkflowStarted: _started,
+    e.WorkflowPaused: _paused,
+    e.WorkflowResumed: _resumed,
+    e.WorkflowTimedOut: _timed_out,
     e.WorkflowCancelRequested: _cancel_requested,
     e.WorkflowCompleted: _workflow_completed,
     e.WorkflowFailed: _workflow_failed,
@@ -357,6 +387,7 @@ _EVOLVE: dict[type[e.Event], Callable[[WorkflowView, Any, e.Recorded], None]] = 
     e.TaskStarted: _task_started,
     e.TaskCompleted: _task_completed,
     e.TaskFailed: _task_failed,
+    e.TaskRetried: _task_retried,
     e.TaskLost: _task_lost,
     e.TaskCancelled: _task_cancelled,
     e.StateUpdated: _state_updated,

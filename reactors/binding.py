@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ..core.definition import Bind, Definition, StepSpec
-from ..core.events import Blob
-from ..projections.workflow import Result, WorkflowView
+from ..core.events import Blob, Failure
+from ..core.outcomes import error_of
+from ..projections.workflow import Result, StepView, WorkflowView
 
 _encode = msgspec.json.Encoder().encode
 _Items = int | list[msgspec.Raw]
@@ -21,6 +22,8 @@ class Args(msgspec.Struct, omit_defaults=True):
     values: dict[str, msgspec.Raw] = {}
     #: (parameter, position in its list or -1 for the whole value, digest)
     blobs: list[tuple[str, int, str]] = []
+    #: (parameter, position in its list) of tasks that failed: `TaskError`s.
+    errors: list[tuple[str, int]] = []
     #: The parameter that gets the task's item.
     item: str | None = None
 
@@ -53,11 +56,12 @@ def bind(definition: Definition, step: StepSpec, view: WorkflowView) -> Args:
 def _bind_result(args: Args, parameter: str, source: StepSpec, view: WorkflowView) -> None:
     step = view.step(source.id)
     if source.parallel:
-        results = [step.results[index] for index in range(step.total)]
+        results = [_outcome(step, index) for index in range(step.total)]
         args.values[parameter] = join(results)
         args.blobs += [
             (parameter, i, r.digest) for i, r in enumerate(results) if isinstance(r, Blob)
         ]
+        args.errors += [(parameter, index) for index in step.failures]
         return
     _put(args, parameter, step.results[0])
 
@@ -67,6 +71,14 @@ def _put(args: Args, parameter: str, value: Result) -> None:
         args.blobs.append((parameter, -1, value.digest))
     else:
         args.values[parameter] = value
+
+
+def _outcome(step: StepView, index: int) -> Result:
+    """The result of a task, or the error in its place."""
+    if index in step.results:
+        return step.results[index]
+    failure = step.tasks[index].error or Failure("Unknown", "it failed without saying why")
+    return msgspec.Raw(_encode(error_of(index, failure)))
 
 
 def join(results: Sequence[Result]) -> msgspec.Raw:
@@ -113,7 +125,8 @@ def _source(
 
 def join_payloads(view: WorkflowView, name: str, blobs: dict[str, bytes]) -> bytes:
     step = view.step(name)
-    return b"[" + b",".join(bytes(_load(step.results[i], blobs)) for i in range(step.total)) + b"]"
+    parts = [bytes(_load(_outcome(step, index), blobs)) for index in range(step.total)]
+    return b"[" + b",".join(parts) + b"]"
 
 
 def _load(result: Result, blobs: dict[str, bytes]) -> bytes | msgspec.Raw:

@@ -290,6 +290,7 @@ class Engine:
             events=[(ev.type, e.encode_event(ev), cause) for ev, cause in decision.events],
             queue=decision.queue,
             cancel=decision.cancel,
+            phase=decision.phase,
             by="engine",
             status=decision.status,
             version=view.version if decision.status else None,

@@ -80,8 +80,14 @@ class Launcher:
 
     def _hear(self, kind: str, workflow: str, subject: str) -> None:
         match kind:
-            case "job" | "recheck":
+            case "job":
                 self._wake.set()
+            case "recheck" if self._tasks:
+                self._wake.set()
+                self._tasks.start_soon(self._thaw_missed)
+            case "freeze" | "thaw" if self._tasks:
+                for name in self._of(workflow):
+                    self._tasks.start_soon(self._switch, name, kind == "freeze")
             case "stop" if (workflow, subject) in self._started and self._tasks:
                 self._tasks.start_soon(self._stop, (workflow, subject))
             case _:
@@ -230,6 +236,21 @@ class Launcher:
             rest=_encode(facts).decode(),
             final=kind is not e.JobLaunched,
         )
+
+    def _of(self, workflow: str) -> list[tuple[str, str]]:
+        return [name for name in self._started if name[0] == workflow]
+
+    async def _switch(self, name: tuple[str, str], freeze: bool) -> None:
+        """Freeze or thaw an agent of a workflow that was paused or resumed."""
+        launch = self._running.get(name)
+        if launch and self._runtime:
+            await (self._runtime.freeze(launch) if freeze else self._runtime.thaw(launch))
+
+    async def _thaw_missed(self) -> None:
+        """Thaw the agents of workflows that go on: the bell may have been missed."""
+        for name in list(self._started):
+            if await self._log.status(name[0]) != "paused":
+                await self._switch(name, freeze=False)
 
     async def _stop(self, name: tuple[str, str]) -> None:
         launch = self._running.get(name)

@@ -18,6 +18,7 @@ The last event of a workflow waits until nothing of it runs: no claimed task, no
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zlib import crc32
 
 import msgspec
 
@@ -39,6 +40,8 @@ class Decision(msgspec.Struct):
     events: list[tuple[e.Event, int | None]] = []
     queue: list[Batch] = []
     cancel: list[str] = []
+    #: The workflow's status from now on.
+    phase: str | None = None
     #: Set with the event that ends the workflow.
     status: str | None = None
     #: The run's result is to be recorded with the last event.
@@ -114,16 +117,35 @@ class _Progress:
                 pass
 
     def _look_after(self, spec: StepSpec, step: StepView) -> None:
-        if step.failures:
-            index = step.failures[0]
-            task = step.tasks[index]
-            failure = task.error or e.Failure("Unknown", "the task failed without saying why")
-            self._fail(step.id, index, failure, task.settled_version)
-        elif step.completed == step.total:
-            self.done[spec.id] = self.decision.add(e.StepCompleted(step.id), step.version or None)
+        given_up = [index for index in step.failures if not self._retry(spec, step, index)]
+        if len(given_up) > _failures_allowed(spec, step):
+            self._fail_with(step, given_up[0])
+        elif step.completed + len(given_up) == step.total:
+            completed = e.StepCompleted(step.id, len(given_up))
+            self.done[spec.id] = self.decision.add(completed, step.version or None)
             self._advance_dependents(spec)
         elif step.queued < step.total:
             self._queue_more(spec, step)
+
+    def _retry(self, spec: StepSpec, step: StepView, index: int) -> bool:
+        """Try a failed task again when its step's rules say so."""
+        task = step.tasks[index]
+        if not spec.retry or not spec.retry.takes(task.attempt, words_of(task.error)):
+            return False
+        attempt = task.attempt + 1
+        spread = _spread(self.view.id, step.id, index, attempt)
+        delay_ms = spec.retry.backoff.delay_ms(task.attempt, spread)
+        event = e.TaskRetried(step.id, index, attempt, delay_ms)
+        cause = self.decision.add(event, task.settled_version)
+        item = binding.items(self.definition, spec, self.view, self.blobs)[index]
+        entry = (index, attempt, bytes(item).decode())
+        self._put(spec, [entry], cause, None, delay_ms)
+        return True
+
+    def _fail_with(self, step: StepView, index: int) -> None:
+        task = step.tasks[index]
+        failure = task.error or e.Failure("Unknown", "the task failed without saying why")
+        self._fail(step.id, index, failure, task.settled_version)
 
     def _advance_dependents(self, spec: StepSpec) -> None:
         for name in self.definition.dependents[spec.id]:
@@ -178,20 +200,50 @@ class _Progress:
     def _queue(
         self, spec: StepSpec, found: list[msgspec.Raw], first: int, cause: int, args: str | None
     ) -> None:
-        limit = spec.parallel.max_workers if spec.parallel else None
         tasks = [
             (i, 1, bytes(found[i]).decode()) for i in range(first, min(first + CHUNK, len(found)))
         ]
-        self.decision.queue.append(Batch(spec.id, limit or 0, cause, tasks, args))
+        self._put(spec, tasks, cause, args, 0)
+
+    def _put(
+        self,
+        spec: StepSpec,
+        tasks: list[tuple[int, int, str]],
+        cause: int,
+        args: str | None,
+        delay_ms: int,
+    ) -> None:
+        limit = spec.parallel.max_workers if spec.parallel else None
+        patience_ms = int(1000 * spec.queue_timeout_s) if spec.queue_timeout_s else 0
+        batch = Batch(spec.id, limit or 0, cause, tasks, args, delay_ms, patience_ms)
+        self.decision.queue.append(batch)
 
     def _fail(self, name: str, index: int | None, failure: e.Failure, cause: int | None) -> None:
         self.decision.add(e.StepFailed(name, failure, index), cause)
         self.decision.cancel.append(name)
+        self.decision.phase = "failing"
 
     def _end(self) -> None:
         done = self.view.completed_steps + len(self.done)
         settled = self.view.unsettled_jobs == 0
         self.decision.finish = settled and done == len(self.definition.steps)
+
+
+def words_of(failure: e.Failure | None) -> set[str]:
+    """The words that retry rules may use for a failure."""
+    if failure is None:
+        return set()
+    words = {failure.type, failure.kind, *failure.bases}
+    return words | ({f"exit:{failure.exit_code}"} if failure.exit_code is not None else set())
+
+
+def _failures_allowed(spec: StepSpec, step: StepView) -> int:
+    return spec.parallel.failures_allowed(step.total) if spec.parallel else 0
+
+
+def _spread(*place: object) -> float:
+    """0 to 1, evenly over places and always the same for one: decisions stay pure."""
+    return crc32(repr(place).encode()) / 2**32
 
 
 def _wind_down(view: WorkflowView, decision: Decision) -> None:
@@ -205,7 +257,13 @@ def _wind_down(view: WorkflowView, decision: Decision) -> None:
         decision.add(e.WorkflowCancelled(view.reason), None)
         decision.status = "cancelled"
         return
+    if view.timed_out:
+        took = view.updated_ms - (view.started_ms or view.created_ms)
+        failure = e.Failure("WorkflowTimeout", f"the run took longer than allowed, {took / 1000} s")
+        decision.add(e.WorkflowFailed(failure), None)
+        decision.status = "failed"
+        return
     step = next(step for step in view.steps.values() if step.status == "failed")
     failure = step.error or e.Failure("Unknown", "the step failed without saying why")
-    decision.add(e.WorkflowFailed(step.id, failure, step.failed_index), step.version or None)
+    decision.add(e.WorkflowFailed(failure, step.id, step.failed_index), step.version or None)
     decision.status = "failed"

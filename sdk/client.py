@@ -10,6 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from ..core import events as e
+from ..core.definition import Definition
 from ..core.embedded import ensure
 from ..core.errors import (
     DefinitionError,
@@ -130,10 +131,19 @@ async def create(
         events,
         key=key,
         status="running",
-        meta={"lane": lane, "name": run.code.name},
+        meta=_meta(run.code.definition, lane),
     )
     _check(run.workflow, outcome)
     return run.workflow
+
+
+def _meta(definition: Definition, lane: str) -> dict[str, Any]:
+    meta: dict[str, Any] = {"lane": lane, "name": definition.name}
+    if definition.max_parallel:
+        meta["max_parallel"] = definition.max_parallel
+    if definition.timeout_s:
+        meta["timeout_ms"] = int(definition.timeout_s * 1000)
+    return meta
 
 
 async def _store_inputs(
@@ -161,6 +171,41 @@ async def cancel(log: EventLog, workflow: str, *, reason: str = "", key: str | N
         key=key,
         statuses=ACTIVE,
         status="cancelling",
+        wake=True,
+    )
+    _check(workflow, outcome)
+
+
+async def pause(
+    log: EventLog, workflow: str, *, freeze: bool = False, key: str | None = None
+) -> None:
+    """Start no new task or agent of a run; what runs goes on to its end and is recorded.
+
+    With `freeze` running agents stand still, too. Raises Refused when the run is not running.
+    """
+    outcome = await _command(
+        log,
+        workflow,
+        [e.WorkflowPaused(freeze)],
+        key=key,
+        statuses=["running"],
+        status="paused",
+        suspend=True,
+        freeze=freeze,
+    )
+    _check(workflow, outcome)
+
+
+async def resume(log: EventLog, workflow: str, *, key: str | None = None) -> None:
+    """Go on after a pause. Raises Refused when the run is not paused."""
+    outcome = await _command(
+        log,
+        workflow,
+        [e.WorkflowResumed()],
+        key=key,
+        statuses=["paused"],
+        status="running",
+        wake=True,
     )
     _check(workflow, outcome)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import structlog
 
 from .agents import Agent, AsyncAgent, check_agent_name, job_spec
@@ -33,6 +37,29 @@ class _Place:
 
 class AsyncContext(_Place):
     """The context of an `async def` step."""
+
+    async def run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function once: a body that runs again gets the value recorded by this name.
+
+        The function may be async. Its value must have a JSON form.
+        """
+
+        async def make() -> Any:
+            value = function(*args)
+            return await value if inspect.isawaitable(value) else value
+
+        return await self._task.once(name, make)
+
+    async def now(self, name: str = "now") -> datetime:
+        """The time, in UTC, the same when the body runs again."""
+        seconds: float = await self.run(name, time.time)
+        return datetime.fromtimestamp(seconds, UTC)
+
+    async def sleep(self, seconds: float, name: str = "sleep") -> None:
+        """Sleep; a body that runs again sleeps only what is left."""
+        until: float = await self.run(name, lambda: time.time() + seconds)
+        await anyio.sleep(max(0.0, until - time.time()))
+        self._task.check()
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -84,6 +111,26 @@ class Context(_Place):
         super().__init__(task)
         self._async = AsyncContext(task)
         self.state = State(self._async.state, task.threads.call)
+
+    def run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function once: a body that runs again gets the value recorded by this name.
+
+        Its value must have a JSON form.
+        """
+
+        async def make() -> Any:
+            return await self._task.threads.run(lambda: function(*args))
+
+        return self._task.threads.call(self._task.once, name, make)
+
+    def now(self, name: str = "now") -> datetime:
+        """The time, in UTC, the same when the body runs again."""
+        moment: datetime = self._task.threads.call(self._async.now, name)
+        return moment
+
+    def sleep(self, seconds: float, name: str = "sleep") -> None:
+        """Sleep; a body that runs again sleeps only what is left."""
+        self._task.threads.call(self._async.sleep, seconds, name)
 
     def deploy_agent(
         self,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from ..core.definition import Backoff, Quorum, Retry
 from ..core.errors import DefinitionError
-from .graph import PARALLEL, STEP, Over, ParallelMark, StepMark, build
+from .graph import PARALLEL, STEP, OnFailure, Over, ParallelMark, StepMark, build
 from .handle import Handle, SyncHandle
 from .registry import CODE, register
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: What `retry_on` takes: an exception class, an exit code, or a kind of failure.
+RetryRule = type[BaseException] | int | str
 
 #: Where an instance keeps the arguments it was made with.
 INIT = "__agentainer_init__"
@@ -54,15 +58,19 @@ class Workflow:
 RESERVED = ("run", "arun", "start", "astart")
 
 
-def workflow(name: str | None = None) -> Callable[[C], C]:
+def workflow(
+    name: str | None = None, *, timeout: float | None = None, max_parallel: int | None = None
+) -> Callable[[C], C]:
     """Make a class a workflow; without a name the class's own is used.
 
-    Raises DefinitionError when its steps do not make a runnable graph.
+    A run fails when it takes longer than `timeout` seconds; at most `max_parallel` of its tasks run
+    at a time. Raises DefinitionError when its steps do not make a runnable graph.
     """
     if isinstance(name, type):
         raise DefinitionError(
             name.__name__, "write @workflow(name=…) or @workflow(), with brackets"
         )
+    _check_positive("@workflow", timeout=timeout, max_parallel=max_parallel)
     frame = inspect.currentframe()
     scope = frame.f_back.f_locals if frame and frame.f_back else {}
 
@@ -72,7 +80,7 @@ def workflow(name: str | None = None) -> Callable[[C], C]:
         for method in RESERVED:
             if not hasattr(cls, method):
                 setattr(cls, method, getattr(Workflow, method))
-        code = build(cls, label, dict(scope))
+        code = build(cls, label, dict(scope), timeout_s=timeout, max_parallel=max_parallel)
         register(code)
         setattr(cls, CODE, code)
         _record_init(cls)
@@ -81,13 +89,38 @@ def workflow(name: str | None = None) -> Callable[[C], C]:
     return decorate
 
 
-def step(name: str | None = None, *, depends_on: Sequence[str] = ()) -> Callable[[F], F]:
-    """Make a method a step. It runs once all steps in `depends_on` have completed."""
+def step(
+    name: str | None = None,
+    *,
+    depends_on: Sequence[str] = (),
+    retries: int = 0,
+    backoff: float | Backoff = Backoff(),  # noqa: B008 - frozen
+    retry_on: Sequence[RetryRule] = (),
+    no_retry_on: Sequence[RetryRule] = (),
+    retry_from: Literal["last", "scratch"] = "last",
+    timeout: float | None = None,
+    queue_timeout: float | None = None,
+) -> Callable[[F], F]:
+    """Make a method a step. It runs once all steps in `depends_on` have completed.
+
+    A task that fails is tried again up to `retries` times, after `backoff` seconds that double
+    each time (or a `Backoff`). `retry_on` and `no_retry_on` take exception classes, exit codes of
+    agents, and kinds of failure such as "oom_killed". A retry keeps the agents that succeeded;
+    `retry_from="scratch"` launches all anew. A task that runs longer than `timeout` seconds fails
+    with TaskTimeout, one that no worker takes within `queue_timeout` with QueueTimeout.
+    """
     if callable(name):
         raise DefinitionError("@step", "write @step(name=…) or @step(), with brackets")
     if isinstance(depends_on, str):
         depends_on = [depends_on]
-    mark = StepMark(name, tuple(dict.fromkeys(depends_on)))
+    _check_positive("@step", timeout=timeout, queue_timeout=queue_timeout)
+    retry = None
+    if retries:
+        if not isinstance(backoff, Backoff):
+            backoff = Backoff(initial=backoff)
+        on, never = (tuple(_word(rule) for rule in given) for given in (retry_on, no_retry_on))
+        retry = Retry(retries + 1, backoff, on, never, retry_from == "scratch")
+    mark = StepMark(name, tuple(dict.fromkeys(depends_on)), retry, timeout, queue_timeout)
 
     def decorate(function: F) -> F:
         setattr(function, STEP, mark)
@@ -96,22 +129,52 @@ def step(name: str | None = None, *, depends_on: Sequence[str] = ()) -> Callable
     return decorate
 
 
-def parallel(*, max_workers: int | None = None, over: Over | None = None) -> Callable[[F], F]:
+def parallel(
+    *,
+    max_workers: int | None = None,
+    over: Over | None = None,
+    on_failure: OnFailure = "fail_fast",
+) -> Callable[[F], F]:
     """Fan a step out: one task per item, at most `max_workers` at a time.
 
     Items come from the input `<x>s` for a parameter `<x>_id` or `<x>` (an int n means 0 to n-1),
     or from `over`: the name of an input or step, or a function of the inputs. Results arrive at
-    the next step as a list in item order.
+    the next step as a list in item order. When a task fails for good, `fail_fast` fails the step
+    and stops its other tasks; `collect` puts a TaskError in the place of its result; `quorum(n)`
+    does so as long as n tasks can still succeed.
     """
-    if max_workers is not None and max_workers < 1:
-        raise DefinitionError("@parallel", f"max_workers must be at least 1, got {max_workers}")
-    mark = ParallelMark(max_workers, over)
+    _check_positive("@parallel", max_workers=max_workers)
+    if isinstance(on_failure, str) and on_failure not in ("fail_fast", "collect"):
+        raise DefinitionError(
+            "@parallel",
+            f'on_failure is "fail_fast", "collect" or quorum(n), got {on_failure!r}',
+        )
+    mark = ParallelMark(max_workers, over, on_failure)
 
     def decorate(function: F) -> F:
         setattr(function, PARALLEL, mark)
         return function
 
     return decorate
+
+
+def quorum(needed: int) -> Quorum:
+    """For `@parallel(on_failure=…)`: the step completes when at least `needed` tasks succeed."""
+    _check_positive("quorum", needed=needed)
+    return Quorum(needed)
+
+
+def _word(rule: RetryRule) -> str:
+    """The word that a rule of the user is written as in the definition."""
+    if isinstance(rule, type):
+        return rule.__name__
+    return f"exit:{rule}" if isinstance(rule, int) else rule
+
+
+def _check_positive(place: str, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            raise DefinitionError(place, f"{name} must be above 0, got {value}")
 
 
 def _check_reserved(cls: type, label: str) -> None:

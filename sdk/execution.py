@@ -8,12 +8,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 
 from ..core import events as e
-from ..core.errors import AgentFailed, ClaimLost, DefinitionError, PayloadError
+from ..core.errors import AgentFailed, ClaimLost, DefinitionError, PayloadError, TaskTimeout
 from ..core.log import EventLog
-from ..core.payloads import decode, encode
+from ..core.outcomes import TaskError
+from ..core.payloads import convert, decode, encode
 from ..projections.workflow import Result
 from ..reactors.binding import Args
 from .context import AsyncContext, Context
@@ -116,15 +118,27 @@ async def _arguments(task: Task, step: StepCode, args: str, item: msgspec.Raw) -
             values[parameter][position] = payload
     if shared.item:
         values[shared.item] = decode(item)
-    return {name: step.accept(name, value) for name, value in values.items()}
+    accepted = {name: step.accept(name, value) for name, value in values.items()}
+    for parameter, position in shared.errors:
+        if isinstance(accepted[parameter][position], dict):
+            accepted[parameter][position] = _task_error(values[parameter][position])
+    return accepted
+
+
+def _task_error(value: Any) -> TaskError:
+    error: TaskError = convert(value, TaskError, what="the error of a task")
+    return error
 
 
 async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
     method = getattr(instance, step.attribute)
-    if step.is_async:
-        return await method(AsyncContext(task), **arguments)
-    body = functools.partial(method, Context(task), **arguments)
-    return await task.threads.run(body)
+    with anyio.move_on_after(step.timeout_s) as scope:
+        if step.is_async:
+            return await method(AsyncContext(task), **arguments)
+        body = functools.partial(method, Context(task), **arguments)
+        return await task.threads.run(body)
+    if scope.cancelled_caught:
+        raise TaskTimeout(f"the task ran longer than {step.timeout_s} s")
 
 
 async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:
@@ -142,7 +156,9 @@ def _failed(task: Task, error: Exception) -> e.TaskFailed:
     failure = e.Failure(
         type(error).__name__,
         str(error) or type(error).__name__,
-        traceback="" if isinstance(error, PayloadError) else _traceback(error),
+        traceback="" if isinstance(error, PayloadError | TaskTimeout) else _traceback(error),
+        bases=[base.__name__ for base in type(error).__mro__[1:-2]],
+        kind=agent.kind if agent else "",
         job=agent.job if agent else None,
         exit_code=agent.exit_code if agent else None,
         last_lines=agent.last_lines if agent else [],

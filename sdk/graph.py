@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import msgspec.inspect
 
-from ..core.definition import Bind, Definition, Fan, StepSpec, check
+from ..core.definition import Bind, Definition, Fan, Quorum, Retry, StepSpec, check
 from ..core.errors import DefinitionError, InputError, PayloadError
 from ..core.payloads import convert, describe
 
@@ -22,6 +22,8 @@ STEP = "__agentainer_step__"
 PARALLEL = "__agentainer_parallel__"
 #: Marks a module that was imported as a file; its name says nothing to another process.
 FILE = "__agentainer_file__"
+
+OnFailure = Literal["fail_fast", "collect"] | Quorum
 
 #: What `@parallel(over=…)` takes: a name, or a function of the inputs.
 Over = str | Callable[[dict[str, Any]], Any]
@@ -31,12 +33,16 @@ Over = str | Callable[[dict[str, Any]], Any]
 class StepMark:
     name: str | None
     depends_on: tuple[str, ...]
+    retry: Retry | None = None
+    timeout_s: float | None = None
+    queue_timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
 class ParallelMark:
     max_workers: int | None
     over: Over | None
+    on_failure: OnFailure = "fail_fast"
 
 
 @dataclass
@@ -49,6 +55,8 @@ class StepCode:
     parameters: dict[str, Any]
     returns: Any = Any
     items: Callable[[dict[str, Any]], Any] | None = None
+    timeout_s: float | None = None
+    retry_from_scratch: bool = False
 
     @cached_property
     def _returns(self) -> msgspec.json.Decoder[Any] | None:
@@ -100,7 +108,14 @@ class WorkflowCode:
             )
 
 
-def build(cls: type, name: str, scope: dict[str, Any]) -> WorkflowCode:
+def build(
+    cls: type,
+    name: str,
+    scope: dict[str, Any],
+    *,
+    timeout_s: float | None = None,
+    max_parallel: int | None = None,
+) -> WorkflowCode:
     """Read a class. `scope` are the local names its annotations may use.
 
     Raises DefinitionError naming class, step and parameter.
@@ -113,7 +128,7 @@ def build(cls: type, name: str, scope: dict[str, Any]) -> WorkflowCode:
         builder = _StepBuilder(name, step_id, attribute, function, mark, ids, scope)
         specs.append(builder.spec)
         codes[step_id] = builder.code
-    definition = check(Definition(name, tuple(specs)))
+    definition = check(Definition(name, tuple(specs), timeout_s, max_parallel))
     return WorkflowCode(cls, definition, codes, reference(cls))
 
 
@@ -191,9 +206,19 @@ class _StepBuilder:
             {p.name: self._decodable(p.name, hints.get(p.name, Any)) for p in parameters},
             self._decodable("return", hints.get("return", Any)),
             self.fan.over if self.fan and callable(self.fan.over) else None,
+            mark.timeout_s,
+            bool(mark.retry and mark.retry.from_scratch),
         )
         fan = self._fan_spec()
-        self.spec = StepSpec(step_id, tuple(self.depends_on), self.binds, fan)
+        self.spec = StepSpec(
+            step_id,
+            tuple(self.depends_on),
+            self.binds,
+            fan,
+            mark.retry,
+            mark.timeout_s,
+            mark.queue_timeout_s,
+        )
 
     def _error(self, problem: str, parameter: str | None = None) -> DefinitionError:
         return DefinitionError(self.workflow, problem, step=self.id, parameter=parameter)
@@ -257,15 +282,17 @@ class _StepBuilder:
     def _fan_spec(self) -> Fan | None:
         if not self.fan:
             return None
-        over = self.fan.over
+        return Fan(self._items_from(self.fan.over), self.fan.max_workers, self.fan.on_failure)
+
+    def _items_from(self, over: Over | None) -> Bind:
         if callable(over):
-            return Fan(Bind(), self.fan.max_workers)
+            return Bind()
         source = over or _singular(self.item) + "s"
-        if source in self.steps:
-            if source not in self.depends_on:
-                self.depends_on.append(source)
-            return Fan(Bind(step=source), self.fan.max_workers)
-        return Fan(Bind(source), self.fan.max_workers)
+        if source not in self.steps:
+            return Bind(source)
+        if source not in self.depends_on:
+            self.depends_on.append(source)
+        return Bind(step=source)
 
     def _hints(self, scope: dict[str, Any]) -> dict[str, Any]:
         try:

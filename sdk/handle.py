@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -61,6 +62,16 @@ class Handle:
         async with client.connect(self._settings) as log:
             return await read_state(log, self.id)
 
+    async def pause(self, *, freeze: bool = False) -> None:
+        """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
+        async with client.connect(self._settings) as log:
+            await client.pause(log, self.id, freeze=freeze)
+
+    async def resume(self) -> None:
+        """Go on after a pause. Raises Refused."""
+        async with client.connect(self._settings) as log:
+            await client.resume(log, self.id)
+
     async def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
         async with client.connect(self._settings) as log:
@@ -92,6 +103,14 @@ class SyncHandle:
 
     def state(self) -> dict[str, Any]:
         return call(self._handle.state)
+
+    def pause(self, *, freeze: bool = False) -> None:
+        """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
+        call(partial(self._handle.pause, freeze=freeze))
+
+    def resume(self) -> None:
+        """Go on after a pause. Raises Refused."""
+        call(self._handle.resume)
 
     def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
@@ -137,11 +156,12 @@ def failure_of(view: WorkflowView) -> WorkflowFailed:
     event = view.error
     if event is None:
         raise ValueError(f"workflow {view.id} is {view.status}")
-    task = f"step {event.step!r}" + (f", task {event.index}" if event.index is not None else "")
+    task = f" in step {event.step!r}" if event.step else ""
+    task += f", task {event.index}" if event.index is not None else ""
     error = event.error
     return WorkflowFailed(
         view.id,
-        f"workflow {view.name} ({view.id}) failed in {task}: {error.type}: {error.message}",
+        f"workflow {view.name} ({view.id}) failed{task}: {error.type}: {error.message}",
         step=event.step,
         index=event.index,
         cause=error.type,

@@ -19,7 +19,7 @@ _by_name: dict[str, WorkflowCode] = {}
 def register(code: WorkflowCode) -> None:
     """Raises DefinitionError when another class has the name already."""
     known = _by_name.get(code.name)
-    if known and _origin(known.cls) != _origin(code.cls):
+    if known and _origin(known.cls) != _origin(code.cls) and not _are_apart(known.cls, code.cls):
         raise DefinitionError(
             code.name,
             f"{code.reference} and {known.reference} have the same name; give one of them another: "
@@ -92,6 +92,12 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _are_apart(one: type, other: type) -> bool:
+    """Whether both are local to functions, and to different ones: tests reuse names freely."""
+    scopes = [cls.__qualname__.rpartition(".<locals>.")[0] for cls in (one, other)]
+    return all(scopes) and scopes[0] != scopes[1]
 
 
 def _origin(cls: type) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from ..core.logging import log_to_stderr
 from ..core.payloads import decode
 from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
+from ..reactors.clock import Clock
 from ..reactors.engine import Engine
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
@@ -85,6 +86,7 @@ class _Runner:
             log, self._projector, partition=partition, lane=lane, watch=self._watch
         )
         self._bell = Bell(log, partition=partition, lane=lane)
+        self._clock = Clock(log, self._bell, partition=partition, lane=lane)
         self._worker = Worker(
             log,
             self._bell,
@@ -123,6 +125,7 @@ class _Runner:
             tasks.start_soon(self._engine.run)
             tasks.start_soon(self._projector.run)
             tasks.start_soon(self._bell.run)
+            tasks.start_soon(self._clock.run)
             tasks.start_soon(self._worker.run)
             tasks.start_soon(self._launcher.run)
             with self._progress:

@@ -9,6 +9,7 @@ import anyio.abc
 
 from ..core.bell import Bell
 from ..core.log import EventLog
+from ..reactors.clock import Clock
 from ..reactors.engine import Engine
 from ..reactors.janitor import Janitor
 from ..reactors.launcher import Launcher
@@ -29,6 +30,7 @@ class Service:
         self._projector = Projector(log)
         self._engine = Engine(log, self._projector, partition=partition)
         self._janitor = Janitor(log, partition=partition)
+        self._clock = Clock(log, self._bell, partition=partition)
         self._worker = Worker(log, self._bell, codes, partition=partition, slots=settings.slots)
         self._launcher = Launcher(
             log, self._bell, self._open_runtime, partition=partition, slots=settings.agent_slots
@@ -41,7 +43,7 @@ class Service:
         await self._bell.open()
         try:
             async with anyio.create_task_group() as tasks:
-                for role in (self._bell, self._projector, self._engine, self._janitor):
+                for role in (self._bell, self._projector, self._engine, self._janitor, self._clock):
                     tasks.start_soon(role.run)
                 tasks.start_soon(self._worker.run)
                 tasks.start_soon(self._launcher.run)

@@ -6,6 +6,7 @@ claim is lost, nothing more of this task counts.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import anyio
@@ -58,6 +59,7 @@ class Task:
         attempt: int,
         token: str,
         worker: str,
+        retry_from_scratch: bool = False,
     ) -> None:
         self.log = log
         self.news = news
@@ -71,9 +73,11 @@ class Task:
         self.inputs: dict[str, Any] = {}
         #: Set when the task was cancelled or its claim lost.
         self.revoked = False
+        #: Effects of one series are shared: of all attempts, or of one when each begins anew.
+        self._series = attempt if retry_from_scratch else 1
         self._writes = 0
         self._writing = anyio.Lock()
-        self._names: dict[str, int] = {}
+        self._names: dict[tuple[str, str], int] = {}
 
     @property
     def _lost_text(self) -> str:
@@ -88,20 +92,52 @@ class Task:
     async def request_agent(self, name: str, spec: e.JobSpec) -> tuple[str, str]:
         """Ask for an agent, or find the one this task asked for before; returns (job, effect)."""
         self.check()
-        occurrence = self._names[name] = self._names.get(name, 0) + 1
-        effect = f"agent:{self.step}:{self.index}:{name}:{occurrence}"
+        occurrence = self._count("agent", name)
+        effect = self._effect("agent", name, occurrence)
         found = await self.log.scripts.request_job(
             self.workflow,
             step=self.step,
             index=self.index,
             token=self.token,
             effect=effect,
-            base=job_id(self.step, self.index, name, occurrence, 1),
+            base=job_id(self.step, self.index, name, occurrence, self._series),
             rest=_encode({"attempt": self.attempt, "name": name, "spec": spec}).decode(),
         )
         if isinstance(found, Lost):
             self.lose()
         return found.job, effect
+
+    def _count(self, kind: str, name: str) -> int:
+        """How many effects of this kind and name the body has had so far, this one included."""
+        number = self._names[(kind, name)] = self._names.get((kind, name), 0) + 1
+        return number
+
+    def _effect(self, kind: str, name: str, occurrence: int) -> str:
+        series = f"@{self._series}" if self._series > 1 else ""
+        return f"{kind}:{self.step}:{self.index}{series}:{name}:{occurrence}"
+
+    async def once(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        """The recorded value of this name and occurrence; made and recorded the first time."""
+        self.check()
+        effect = self._effect("run", name, self._count("run", name))
+        key = self.log.keys.workflow(self.workflow, "effects")
+        known = await self.log.connection.call(lambda: self.log.redis.hget(key, effect))
+        if known is not None:
+            return decode(known)
+        limit = self.log.settings.payload_limit
+        value = encode(await make(), what=f"the result of run({name!r})", limit=limit)
+        stands = await self.log.scripts.record_effect(
+            self.workflow,
+            step=self.step,
+            index=self.index,
+            token=self.token,
+            effect=effect,
+            name=_encode(name).decode(),
+            value=bytes(value).decode(),
+        )
+        if isinstance(stands, Lost):
+            self.lose()
+        return decode(stands.encode())
 
     async def outcome(self, job: str, effect: str) -> tuple[str, str]:
         """Wait until the agent has settled; (event type, event data as JSON)."""

@@ -143,10 +143,15 @@ class Worker:
             attempt=attempt,
             token=token,
             worker=self.session,
+            retry_from_scratch=self._from_scratch(step),
         )
         scope = anyio.CancelScope()
         self._running[(step.workflow, step.step, index)] = (task, scope)
         tasks.start_soon(self._execute, task, scope, self._codes[step.name], step.args, item)
+
+    def _from_scratch(self, claimed: ClaimedStep) -> bool:
+        code = self._codes[claimed.name].steps.get(claimed.step)
+        return bool(code and code.retry_from_scratch)
 
     async def _execute(
         self,

@@ -7,7 +7,9 @@ from ..core import events as e
 #: Most that is shown of what users wrote.
 LONGEST = 120
 
-TaskEvent = e.TaskStarted | e.TaskCompleted | e.TaskFailed | e.TaskLost | e.TaskCancelled
+TaskEvent = (
+    e.TaskStarted | e.TaskCompleted | e.TaskFailed | e.TaskRetried | e.TaskLost | e.TaskCancelled
+)
 
 
 def brief(event: e.Event) -> str:
@@ -18,7 +20,9 @@ def brief(event: e.Event) -> str:
         case e.WorkflowAdopted(lane=lane):
             return f"from {lane}"
         case e.WorkflowFailed(step=step, index=index, error=error):
-            return f"{_place(step, index)}: {_failure(error)}"
+            return f"{_place(step, index)}: {_failure(error)}" if step else _failure(error)
+        case e.WorkflowPaused(freeze=freeze):
+            return "agents frozen" if freeze else ""
         case e.WorkflowCancelRequested(reason=reason) | e.WorkflowCancelled(reason=reason):
             return _cut(reason)
         case e.StateUpdated(changes=changes):
@@ -43,6 +47,10 @@ def _step(event: e.Event) -> str:
             return f"{_task(event)}: {_failure(error)}"
         case e.TaskLost(worker=worker):
             return f"{_task(event)}, {worker} fell silent"
+        case e.TaskRetried(delay_ms=delay_ms):
+            return f"{_task(event)} in {delay_ms / 1000:.1f} s"
+        case e.EffectRecorded(step=step, index=index, name=name):
+            return f"{_place(step, index)}: {name}"
         case e.TaskStarted() | e.TaskCompleted() | e.TaskCancelled():
             return _task(event)
         case e.StepCompleted(step=step) | e.StepCancelled(step=step):

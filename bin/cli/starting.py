@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -48,16 +50,30 @@ def start(
 
 
 def cancel(id: str, reason: str, *, as_json: bool) -> None:
+    _command(id, "cancelling", partial(client.cancel, reason=reason), as_json=as_json)
+
+
+def pause(id: str, *, freeze: bool, as_json: bool) -> None:
+    _command(id, "paused", partial(client.pause, freeze=freeze), as_json=as_json)
+
+
+def resume(id: str, *, as_json: bool) -> None:
+    _command(id, "running", client.resume, as_json=as_json)
+
+
+def _command(
+    id: str, status: str, command: Callable[[EventLog, str], Awaitable[None]], *, as_json: bool
+) -> None:
     async def ask(log: EventLog) -> str:
         workflow = await find(log, id)
-        await client.cancel(log, workflow, reason=reason)
+        await command(log, workflow)
         return workflow
 
     workflow = with_log(ask)
     if as_json:
-        print_json({"id": workflow, "status": "cancelling"})
+        print_json({"id": workflow, "status": status})
     else:
-        typer.echo(f"{workflow} is cancelling")
+        typer.echo(f"{workflow} is {status}")
         say(f"Follow it:  agentainer workflow events {workflow} --follow")
 
 

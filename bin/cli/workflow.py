@@ -9,7 +9,9 @@ import typer
 from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Run, start, look at and cancel workflows."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Run, start, look at, pause and cancel workflows.",
 )
 
 #: As in the listing; `projections.workflow.WorkflowStatus` has the same.
@@ -158,3 +160,37 @@ def cancel(
     from . import starting
 
     starting.cancel(id, reason, as_json=as_json)
+
+
+@app.command()
+def pause(
+    id: Id,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Freeze running agents, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pause a workflow.
+
+    No task or agent starts, retries and time limits of the run wait; what runs goes on to its end
+    and is recorded.
+
+    \b
+    Examples:
+      agentainer workflow pause 01k9f3
+      agentainer workflow pause last --freeze
+    """
+    from . import starting
+
+    starting.pause(id, freeze=freeze, as_json=as_json)
+
+
+@app.command()
+def resume(id: Id, as_json: AsJson = False) -> None:
+    """Go on with a paused workflow.
+
+    \b
+    Examples:
+      agentainer workflow resume 01k9f3
+    """
+    from . import starting
+
+    starting.resume(id, as_json=as_json)

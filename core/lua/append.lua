@@ -5,7 +5,8 @@
 -- for again; the same key with other content is refused.
 --
 -- call: id, key, content (digest), events [[type, data]…], by, statuses (allowed, none = any),
---       version (expected, optional), status (new, optional), meta (only to create), created
+--       version (expected, optional), status (new, optional), suspend, freeze, wake (flags of
+--       pause and resume), meta (only to create: lane, name, max_parallel, timeout_ms)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
 --        {"mismatch"} {"missing"}
 local log = open_log(call.id)
@@ -29,9 +30,26 @@ else
   return reply({ 'missing' })
 end
 
+-- Go on after a pause: timers run again, what was held back may be claimed.
+local function wake(log)
+  resume_timers(log)
+  for _, job in ipairs(redis.call('LRANGE', workflow_key(log.id, 'held_jobs'), 0, -1)) do
+    redis.call('RPUSH', flow_key(log.lane .. ':jobs'), job)
+  end
+  redis.call('DEL', workflow_key(log.id, 'held_jobs'))
+  if redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then join_ring(log) end
+  ring_bell(log.lane, 'task', log.id)
+  ring_bell(log.lane, 'job', log.id)
+  ring_bell(log.lane, 'thaw', log.id)
+end
+
 for _, event in ipairs(call.events) do append(log, event[1], event[2], call.by) end
 if call.meta then
   redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name)
+  if call.meta.max_parallel then
+    redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)
+  end
+  if call.meta.timeout_ms then set_timer(log, 'workflow', call.meta.timeout_ms, '') end
   redis.call('SADD', flow_key('active'), call.id)
   redis.call('ZADD', flow_key('workflows'), now, call.id)
   -- Listed by status from the start; from then on the documents move it (project.lua).
@@ -39,6 +57,10 @@ if call.meta then
   redis.call('HSET', workflow_key(call.id, 'meta'), 'doc_status', call.status or 'created')
 end
 if call.status then redis.call('HSET', workflow_key(call.id, 'meta'), 'status', call.status) end
+if call.status == 'cancelling' then drop_timers(log) end
+if call.suspend then suspend_timers(log) end
+if call.freeze then ring_bell(log.lane, 'freeze', call.id) end
+if call.wake then wake(log) end
 redis.call('HSET', commands, call.key, log.version .. ' ' .. call.content)
 close_log(log)
 return reply({ 'appended', log.version, log.digest, now })

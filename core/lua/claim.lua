@@ -27,9 +27,14 @@ local function recall()
 end
 
 local function room(log, step)
-  local max = tonumber(redis.call('HGET', workflow_key(log.id, 'limits'), step) or 0)
-  if max == 0 then return math.huge end
-  return max - redis.call('HLEN', workflow_key(log.id, 'leased:' .. step))
+  local limits = redis.call('HMGET', workflow_key(log.id, 'limits'), step, '*')
+  local free = math.huge
+  local max, all = tonumber(limits[1] or 0), tonumber(limits[2] or 0)
+  if max > 0 then free = max - redis.call('HLEN', workflow_key(log.id, 'leased:' .. step)) end
+  if all > 0 then
+    free = math.min(free, all - (redis.call('HGET', workflow_key(log.id, 'meta'), 'running') or 0))
+  end
+  return free
 end
 
 local function take(log, step, n)
@@ -47,6 +52,7 @@ local function take(log, step, n)
   for i = 1, #leases, 500 do
     redis.call('HSET', workflow_key(log.id, 'leased:' .. step), unpack(leases, i, math.min(i + 499, #leases)))
   end
+  redis.call('HINCRBY', workflow_key(log.id, 'meta'), 'running', #tasks)
   redis.call('HINCRBY', flow_key('session:' .. call.session), log.id .. '|' .. step, #tasks)
   local args = redis.call('HGET', workflow_key(log.id, 'args'), step) or ''
   claimed[#claimed + 1] = { log.id, log.name, step, args, tasks }

@@ -1,7 +1,7 @@
 -- A launcher takes jobs, within what its host has room for.
 --
 -- Taking a job and recording who has it are one. A job that was cancelled while it waited is no
--- longer in `jobs` and is passed over.
+-- longer in `jobs` and is passed over; one of a paused workflow is held until it is resumed.
 --
 -- call: lane, session, token, want, lease_ms
 -- reply: [[workflow, job, version of job.requested]…]
@@ -12,7 +12,10 @@ while #claimed < call.want do
   if not entry then break end
   local id, job = string.match(entry, '^(%S+) (%S+)$')
   local record = load_job(id, job)
-  if record and record.token == '' then
+  local log = record and open_log(id)
+  if log and log.status == 'paused' and record.state == 'queued' then
+    redis.call('RPUSH', workflow_key(id, 'held_jobs'), entry)
+  elseif record and record.token == '' then
     if record.state == 'queued' then record.state = 'claimed' end
     record.token = call.token
     save_job(id, job, record)

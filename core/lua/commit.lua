@@ -7,7 +7,8 @@
 --
 -- call: id, lane, token, commit, by, events [[type, data, cause]…] (cause > 0: version,
 --       cause <= 0: minus the position in `events`), queue [{step, max, cause, args, tasks}…]
---       (tasks: [[index, attempt, item]…], cause as above), cancel [step…], status, version (last)
+--       (tasks: [[index, attempt, item]…], cause as above), cancel [step…], phase (status from now on, optional),
+--       status, version (with the last event)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status} {"fenced"}
 local log = open_log(call.id)
 local owner = redis.call('HGET', flow_key('owners'), call.lane)
@@ -43,29 +44,40 @@ for _, step in ipairs(call.cancel) do
   stop_jobs(log, function(record) return record.step == step end, call.by)
 end
 
-for _, batch in ipairs(call.queue) do
+local function queue_batch(batch)
   local cause = version_of(batch.cause)
   local entries = {}
   for i, task in ipairs(batch.tasks) do
     entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
+    if batch.delay_ms > 0 then
+      set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], batch.delay_ms, entries[i])
+    end
   end
-  for i = 1, #entries, 500 do
-    redis.call('RPUSH', workflow_key(call.id, 'ready:' .. batch.step), unpack(entries, i, math.min(i + 499, #entries)))
+  if batch.delay_ms == 0 then make_ready(log, batch.step, entries) end
+  if batch.patience_ms > 0 then
+    local first, last = batch.tasks[1], batch.tasks[#batch.tasks]
+    set_timer(log, 'queue|' .. batch.step .. '|' .. first[1] .. '|' .. last[1] .. '|' .. first[2],
+      batch.delay_ms + batch.patience_ms, '')
   end
-  redis.call('SADD', workflow_key(call.id, 'ready'), batch.step)
   redis.call('HSET', workflow_key(call.id, 'limits'), batch.step, batch.max)
   if batch.args then redis.call('HSET', workflow_key(call.id, 'args'), batch.step, batch.args) end
 end
+
+for _, batch in ipairs(call.queue) do queue_batch(batch) end
 if #call.queue > 0 then
   join_ring(log)
   ring_bell(log.lane, 'task', call.id)
 end
 
+if #call.cancel > 0 then drop_timers(log) end
+
 redis.call('HSET', meta, 'commit', call.commit)
+if call.phase then redis.call('HSET', meta, 'status', call.phase) end
 if call.status then
   redis.call('HSET', meta, 'status', call.status)
   redis.call('SREM', flow_key('active'), call.id)
-  redis.call('DEL', workflow_key(call.id, 'args'), workflow_key(call.id, 'limits'),
+  drop_timers(log)
+  redis.call('DEL', workflow_key(call.id, 'held_jobs'), workflow_key(call.id, 'args'), workflow_key(call.id, 'limits'),
     workflow_key(call.id, 'effects'))
 end
 close_log(log)

@@ -10,8 +10,9 @@
 --
 --   workflow:<id>:events   <version>-0   type, data, ts, by, dg [, cause]
 --   workflow:<id>:meta     v, dg         version and digest of the last entry
---                          status        created running cancelling completed failed cancelled
+--                          status        created running paused failing cancelling completed failed cancelled
 --                          lane, name    who schedules it, its definition's name
+--                          running       tasks claimed and not settled
 --                          commit        last commit of the engine that was applied
 --                          doc_v         version of the document
 --   workflow:<id>:ready:<step>           [index,attempt,losses,cause,item]   (JSON)
@@ -62,9 +63,16 @@ local function append(log, kind, data, by, cause)
   return log.version
 end
 
+-- Wake who waits on the lane: "task" and "job" say that there is work, the others bring news.
+local function ring_bell(lane, kind, id, subject)
+  redis.call('XADD', flow_key(lane .. ':bell'), 'MAXLEN', '~', 1000, '*',
+    'kind', kind, 'w', id, 'subject', subject or '')
+end
+
 -- Post what was appended, as one entry: to the partition's feed, and to the lane's own when the
 -- workflow has a private one. A feed that no reactor ever asked for does not exist and costs nothing.
 local function close_log(log)
+  if log.timed then ring_bell(log.lane, 'timer', log.id) end
   if not log.first then return end
   redis.call('HSET', workflow_key(log.id, 'meta'), 'v', log.version, 'dg', log.digest)
   local entry = {
@@ -75,12 +83,6 @@ local function close_log(log)
   if log.lane ~= SHARED then
     redis.call('XADD', flow_key(log.lane .. ':feed'), 'NOMKSTREAM', '*', unpack(entry))
   end
-end
-
--- Wake who waits on the lane: "task" and "job" say that there is work, the others bring news.
-local function ring_bell(lane, kind, id, subject)
-  redis.call('XADD', flow_key(lane .. ':bell'), 'MAXLEN', '~', 1000, '*',
-    'kind', kind, 'w', id, 'subject', subject or '')
 end
 
 -- Put the workflow on its lane's ring when it has ready tasks; `turn` orders the ring.
@@ -117,7 +119,46 @@ end
 
 local function release_task(id, step, lease)
   redis.call('HDEL', workflow_key(id, 'leased:' .. step), lease.index)
+  redis.call('HINCRBY', workflow_key(id, 'meta'), 'running', -1)
   count_claim(lease.session, id .. '|' .. step, -1)
+end
+
+-- Timers: `workflow:<id>:timers` keeps what is to happen, `flow:<p>:<lane>:timers` when. A paused
+-- workflow has only the former, so its timers wait.
+local function timer_key(lane) return flow_key(lane .. ':timers') end
+
+local function set_timer(log, name, delay_ms, payload)
+  local due = string.format('%.0f', now + delay_ms)
+  redis.call('HSET', workflow_key(log.id, 'timers'), name, due .. ' ' .. payload)
+  redis.call('ZADD', timer_key(log.lane), due, log.id .. '|' .. name)
+  log.timed = true
+end
+
+local function suspend_timers(log)
+  for _, name in ipairs(redis.call('HKEYS', workflow_key(log.id, 'timers'))) do
+    redis.call('ZREM', timer_key(log.lane), log.id .. '|' .. name)
+  end
+end
+
+local function resume_timers(log)
+  local timers = redis.call('HGETALL', workflow_key(log.id, 'timers'))
+  for i = 1, #timers, 2 do
+    redis.call('ZADD', timer_key(log.lane), string.match(timers[i + 1], '^%d+'), log.id .. '|' .. timers[i])
+    log.timed = true
+  end
+end
+
+local function drop_timers(log)
+  suspend_timers(log)
+  redis.call('DEL', workflow_key(log.id, 'timers'))
+end
+
+local function make_ready(log, step, entries, front)
+  for i = 1, #entries, 500 do
+    redis.call(front and 'LPUSH' or 'RPUSH', workflow_key(log.id, 'ready:' .. step),
+      unpack(entries, i, math.min(i + 499, #entries)))
+  end
+  redis.call('SADD', workflow_key(log.id, 'ready'), step)
 end
 
 local function load_job(id, job)

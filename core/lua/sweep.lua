@@ -20,8 +20,7 @@ local function requeue(log, step, lease)
     .. ',"worker":"' .. lease.session .. '"}', 'janitor', lease.version)
   local entry = '[' .. lease.index .. ',' .. lease.attempt .. ',' .. (lease.losses + 1) .. ','
     .. log.version .. ',' .. lease.item .. ']'
-  redis.call('LPUSH', workflow_key(log.id, 'ready:' .. step), entry)
-  redis.call('SADD', workflow_key(log.id, 'ready'), step)
+  make_ready(log, step, { entry }, true)
 end
 
 local function take_tasks(log, session, step)
@@ -29,10 +28,9 @@ local function take_tasks(log, session, step)
     local lease = parse_lease(value)
     if lease.session == session and counts[1] < call.limit then
       counts[1] = counts[1] + 1
-      redis.call('HDEL', workflow_key(log.id, 'leased:' .. step), lease.index)
+      release_task(log.id, step, lease)
       if lease.losses + 1 >= call.max_losses then fail_poison(log, step, lease)
       else requeue(log, step, lease) end
-      count_claim(session, log.id .. '|' .. step, -1)
     end
   end
   join_ring(log)
@@ -80,7 +78,9 @@ local function adopt(lane)
     if not ended(log) then
       log.first = append(log, 'workflow.adopted', '{"lane":"' .. lane .. '"}', 'janitor')
     end
+    suspend_timers(log)
     log.lane = SHARED
+    if log.status ~= 'paused' then resume_timers(log) end
     redis.call('HSET', workflow_key(id, 'meta'), 'lane', SHARED)
     for _, job in ipairs(redis.call('LRANGE', flow_key(lane .. ':jobs'), 0, -1)) do
       redis.call('RPUSH', flow_key(SHARED .. ':jobs'), job)
@@ -89,7 +89,7 @@ local function adopt(lane)
     if redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then join_ring(log) end
     ring_bell(SHARED, 'task', id)
     ring_bell(SHARED, 'job', id)
-    redis.call('DEL', flow_key(lane .. ':ring:' .. log.name))
+    redis.call('DEL', flow_key(lane .. ':ring:' .. log.name), timer_key(lane))
   end
   redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'))
   redis.call('HDEL', flow_key('owners'), lane)

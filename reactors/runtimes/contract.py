@@ -128,6 +128,14 @@ class Runtime(Protocol):
         """SIGTERM, grace period, SIGKILL; `follow` then returns. Harmless when it already ended."""
         ...
 
+    async def freeze(self, launch: Launch) -> None:
+        """Make a running job stand still, its time limit aside. Harmless when it does not run."""
+        ...
+
+    async def thaw(self, launch: Launch) -> None:
+        """Let a frozen job go on. Harmless when it is not frozen."""
+        ...
+
     async def remove(self, launch: Launch) -> None:
         """Delete what is left of the job. Harmless when nothing is."""
         ...

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -44,7 +45,8 @@ from .folder import JobFolder, folder_of, remaining
 from .image import checked
 from .output import Output
 
-_NOT_FOUND, _CONFLICT = 404, 409
+#: Answers of the daemon. Unpausing what is not paused is a server error to it.
+_NOT_FOUND, _CONFLICT, _SERVER = 404, 409, 500
 _AGAIN_S = 0.1
 #: How long a start whose caller died may still be on its way in the daemon.
 _STARTING_S = 5.0
@@ -118,6 +120,20 @@ class DockerRuntime:
     async def stop(self, launch: Launch) -> None:
         """SIGTERM, SIGKILL after the grace period, and wait until it is done."""
         await self._stop(launch, "cancelled")
+
+    async def freeze(self, launch: Launch) -> None:
+        await self._switch(self._daemon.api.pause, launch)
+
+    async def thaw(self, launch: Launch) -> None:
+        await self._switch(self._daemon.api.unpause, launch)
+
+    async def _switch(self, switch: Callable[[str], None], launch: Launch) -> None:
+        """Pause or unpause; a container that is so already, or gone, is left alone."""
+        try:
+            await self._daemon.ask(switch, self._folder(launch).name)
+        except APIError as error:
+            if error.status_code not in (_NOT_FOUND, _CONFLICT, _SERVER):
+                raise RuntimeUnavailable(f"Docker cannot do it: {error}") from error
 
     async def remove(self, launch: Launch) -> None:
         """Delete container and folder, killing what still runs."""
@@ -257,6 +273,7 @@ class DockerRuntime:
         if container is None or not container.state.running:
             return
         folder.mark_stopped(kind)
+        await self.thaw(launch)  # a frozen one would never see the SIGTERM
         grace_s = math.ceil(launch.limits.grace_s)
         try:
             await self._daemon.ask_long(self._daemon.api.stop, container.id, grace_s)

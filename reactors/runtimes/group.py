@@ -50,6 +50,12 @@ class ProcessGroup(msgspec.Struct, frozen=True):
         if self.running():
             self._signal(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill the whole group, also when its leader is dead, unless the number is another's."""
         state = _state(self.pid)

@@ -112,9 +112,22 @@ class ProcessRuntime:
             return
         folder.mark_stopped("cancelled")
         group.terminate()
+        group.thaw()  # a frozen one would never see the SIGTERM
         if not await group.ended(launch.limits.grace_s):
             group.kill()
             await group.ended(None)
+
+    async def freeze(self, launch: Launch) -> None:
+        if group := self._running(launch):
+            group.freeze()
+
+    async def thaw(self, launch: Launch) -> None:
+        if group := self._running(launch):
+            group.thaw()
+
+    def _running(self, launch: Launch) -> ProcessGroup | None:
+        group = read_group(self._folder(launch).path / _RECORD)
+        return group if group and group.running() else None
 
     async def remove(self, launch: Launch) -> None:
         """Kill what still runs, delete the files."""

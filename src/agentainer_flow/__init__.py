@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .core.definition import Backoff
     from .core.errors import (
         AgentFailed,
         AgentTimeout,
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
         PayloadError,
         RedisUnavailable,
         Refused,
+        TaskTimeout,
         WorkflowCancelled,
         WorkflowFailed,
         WorkflowNotFound,
     )
+    from .core.outcomes import TaskError
     from .sdk.agents import Agent, AsyncAgent
     from .sdk.context import AsyncContext, Context
-    from .sdk.decorators import Workflow, parallel, step, workflow
+    from .sdk.decorators import Workflow, parallel, quorum, step, workflow
     from .sdk.handle import Handle, SyncHandle
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "AgentTimeout",
     "AsyncAgent",
     "AsyncContext",
+    "Backoff",
     "ClaimLost",
     "Context",
     "DefinitionError",
@@ -38,14 +42,20 @@ __all__ = [
     "RedisUnavailable",
     "Refused",
     "SyncHandle",
+    "TaskError",
+    "TaskTimeout",
     "Workflow",
     "WorkflowCancelled",
     "WorkflowFailed",
     "WorkflowNotFound",
     "parallel",
+    "quorum",
     "step",
     "workflow",
 ]
+
+#: Where the names are.
+_PLACES = ("core.errors", "core.outcomes", "sdk.decorators", "sdk.agents", "sdk.context")
 
 if not TYPE_CHECKING:
 
@@ -54,7 +64,13 @@ if not TYPE_CHECKING:
         from importlib import import_module
 
         if name in __all__:
-            for place in ("core.errors", "sdk.decorators", "sdk.agents", "sdk.context"):
+            for place in (
+                "core.errors",
+                "core.outcomes",
+                "sdk.decorators",
+                "sdk.agents",
+                "sdk.context",
+            ):
                 found = vars(import_module(f".{place}", __name__)).get(name)
                 if found is not None:
                     return globals().setdefault(name, found)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
 import anyio
 import pytest
 
@@ -19,9 +16,8 @@ from agentainer_flow import (
     workflow,
 )
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.sdk import client
-from agentainer_flow.sdk.registry import code_of
-from agentainer_flow.sdk.service import Service
+
+from .serving import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -47,14 +43,6 @@ class Endless(Workflow):
     @step()
     async def wait(self, context: AsyncContext) -> None:
         await anyio.sleep_forever()
-
-
-@asynccontextmanager
-async def serving(settings: Settings, *classes: type) -> AsyncGenerator[None, None]:
-    async with client.connect(settings) as log, anyio.create_task_group() as tasks:
-        tasks.start_soon(Service(log, [code_of(cls) for cls in classes]).run)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 async def test_started_run_waits_for_who_serves_it(settings: Settings) -> None:

@@ -21,5 +21,5 @@ def test_every_event_says_what_happened(event: type[e.Event]) -> None:
     noun, _, verb = event.type.partition(".")
 
     assert noun
-    assert verb.endswith("ed") or verb in ("lost",)
+    assert verb.endswith("ed") or verb in ("lost", "timed_out")
     assert event.__doc__

@@ -87,7 +87,7 @@ def test_failing_step_makes_the_workflow_failing_until_the_end() -> None:
         "failed",
         [0],
     )
-    apply(view, e.Recorded(8, 2001, e.WorkflowFailed("a", ERROR, 0)))
+    apply(view, e.Recorded(8, 2001, e.WorkflowFailed(ERROR, "a", 0)))
     assert (view.status, view.ended) == ("failed", True)
 
 

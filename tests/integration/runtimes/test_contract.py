@@ -131,6 +131,39 @@ async def test_an_agent_is_stopped_at_its_time_limit(bench: Bench) -> None:
     assert outcome.reason == "stopped after its time limit of 0.5 s"
 
 
+COUNT = """
+import itertools, time
+for n in itertools.count():
+    print(n, flush=True)
+    time.sleep(0.02)
+"""
+
+
+async def test_a_frozen_agent_stands_still_until_it_is_thawed(bench: Bench) -> None:
+    job = launch(COUNT)
+    async with bench.following(job) as seen:
+        await seen.until("3")
+        await bench.runtime.freeze(job)
+        await bench.runtime.freeze(job)
+        await anyio.sleep(0.2)  # what was on its way arrives
+        still = len(seen.texts())
+        await anyio.sleep(0.3)
+        assert len(seen.texts()) == still
+        await bench.runtime.thaw(job)
+        await bench.runtime.thaw(job)
+        await seen.until(str(still + 5))
+        await bench.runtime.stop(job)
+
+
+async def test_a_frozen_agent_can_be_stopped(bench: Bench) -> None:
+    job = launch(READY)
+    async with bench.following(job) as seen:
+        await seen.until("ready")
+        await bench.runtime.freeze(job)
+        await bench.runtime.stop(job)
+    assert (seen.outcome.kind, seen.outcome.exit_code) == ("cancelled", 143)
+
+
 async def test_stop_and_remove_are_harmless_when_nothing_is_there(bench: Bench) -> None:
     job = launch("print(1)")
     await bench.runtime.stop(job)
