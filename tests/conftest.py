@@ -24,7 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agentainer_flow.core.redis_program import find_programs
+from agentainer_flow.core.redis_program import Program, find_programs
 from agentainer_flow.core.settings import Settings, load_settings
 
 
@@ -83,7 +83,27 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Redis that keeps nothing, of the newest program here, one per test process."""
-    program = max(find_programs(), key=lambda program: program.version)
+    with _running(max(find_programs(), key=lambda program: program.version)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=find_programs(), ids=str)
+def each_redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Redis of every program here in turn; a file of tests makes it its `redis_url`."""
+    with _running(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings of a test, with an empty database and a home of its own."""
+    with _client(redis_url) as client:
+        client.flushall()
+    return load_settings(environ={}, redis_url=redis_url, home=tmp_path, runtime="process")
+
+
+@contextmanager
+def _running(program: Program) -> Generator[str]:
     # Not below tmp_path: the path of a unix socket is short.
     directory = Path(tempfile.mkdtemp(prefix="agentainer-test-"))
     url = f"unix://{directory}/redis.sock"
@@ -93,14 +113,6 @@ def redis_url() -> Iterator[str]:
             yield url
     finally:
         shutil.rmtree(directory)
-
-
-@pytest.fixture
-def settings(redis_url: str, tmp_path: Path) -> Settings:
-    """Settings of a test, with an empty database and a home of its own."""
-    with _client(redis_url) as client:
-        client.flushall()
-    return load_settings(environ={}, redis_url=redis_url, home=tmp_path, runtime="process")
 
 
 @contextmanager

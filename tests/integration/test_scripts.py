@@ -99,6 +99,11 @@ class Bench:
 
 
 @pytest.fixture
+def redis_url(each_redis_url: str) -> str:
+    return each_redis_url
+
+
+@pytest.fixture
 async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
     log = EventLog(settings, settings.redis_url or "")
     await log.open()
