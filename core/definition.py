@@ -95,6 +95,13 @@ class Fan(msgspec.Struct, frozen=True, omit_defaults=True):
                 return 0
 
 
+class Concurrency(msgspec.Struct, frozen=True):
+    """Steps that share a named key run at most `limit` tasks at a time, over all workflows."""
+
+    key: str
+    limit: int
+
+
 class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A node of the graph."""
 
@@ -106,7 +113,16 @@ class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Seconds that a task may run, and wait to be claimed.
     timeout_s: float | None = None
     queue_timeout_s: float | None = None
+    queue: str = "default"
+    concurrency: Concurrency | None = None
     kind: Literal["function"] = "function"
+
+    @property
+    def limits(self) -> str:
+        """What the scripts go by: `max|queue|key|key_max`, 0 for none."""
+        most = self.parallel.max_workers if self.parallel else None
+        key = self.concurrency
+        return f"{most or 0}|{self.queue}|{key.key if key else ''}|{key.limit if key else 0}"
 
 
 class Definition(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
@@ -118,6 +134,8 @@ class Definition(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     timeout_s: float | None = None
     #: Tasks of one run that may run at a time.
     max_parallel: int | None = None
+    #: 0 to 9; tasks of runs with a higher one are claimed first.
+    priority: int = 0
 
     @cached_property
     def json(self) -> bytes:

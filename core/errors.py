@@ -74,6 +74,20 @@ class Refused(FlowError):
     """Raised when the log refuses a command because of the workflow's status."""
 
 
+class QueueFull(FlowError):
+    """Raised when a queue holds as many waiting tasks as it may; nothing was created."""
+
+    def __init__(self, queue: str, waiting: int, depth: int, *, retry_after: float) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: {waiting} tasks wait, {depth} may. Try again in "
+            f"{retry_after:g} s, or raise its depth (agentainer queue set {queue} --depth N)"
+        )
+        self.queue = queue
+        self.waiting = waiting
+        self.depth = depth
+        self.retry_after = retry_after
+
+
 class ClaimLost(FlowError):
     """Raised inside a step whose task was cancelled or handed to another worker."""
 

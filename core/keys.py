@@ -22,6 +22,7 @@
     flow:<p>:feed                      STREAM  every append of the partition, for reactors
     flow:<p>:owners                    HASH    lane -> "<deadline> <token>"
     flow:<p>:sessions                  ZSET    living workers and launchers by deadline
+    flow:<p>:claims                    HASH    session -> token of its last claim
     flow:<p>:session:<session>         HASH    what a session has claimed, counted
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
@@ -32,6 +33,10 @@
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
     flow:definitions                   HASH    digest -> definition
+    flow:queues                        HASH    limits and depths of queues
+    flow:running                       HASH    tasks that run, per queue and concurrency key
+    flow:waiting                       HASH    tasks that are ready, per queue
+    flow:blocked:<limit>               SET     workflows that wait for a shared limit
     flow:installation                  STRING  name of this installation, on labels of containers
 
 A *lane* is what one engine owns: the shared lane of a partition, or the private lane of one

@@ -58,7 +58,15 @@ class Lost(msgspec.Struct, frozen=True):
     """Not applied: the caller no longer holds the task or job."""
 
 
-CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing
+class Full(msgspec.Struct, frozen=True):
+    """Not applied: a queue of the workflow has as many tasks waiting as it may."""
+
+    queue: str
+    waiting: int
+    depth: int
+
+
+CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full
 CommitOutcome = Appended | Duplicate | Conflict | Fenced
 
 _OUTCOMES: dict[str, type] = {
@@ -69,6 +77,7 @@ _OUTCOMES: dict[str, type] = {
     "missing": Missing,
     "fenced": Fenced,
     "lost": Lost,
+    "full": Full,
 }
 
 
@@ -76,7 +85,8 @@ class Batch(msgspec.Struct):
     """Tasks of one step to queue. `tasks` are (index, attempt, item as JSON)."""
 
     step: str
-    max: int
+    #: As `StepSpec.limits`.
+    limits: str
     #: Version of the event that queues them, or minus its position in the commit.
     cause: int
     tasks: list[tuple[int, int, str]]
@@ -385,6 +395,11 @@ class Scripts:
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else str(facts[0])
+
+    async def set_queue(self, queue: str, *, limit: int, depth: int) -> list[int]:
+        """Set or lift (0) limits; returns limit, depth, running and waiting tasks."""
+        answer = await self._run("set_queue", 0, queue=queue, limit=limit, depth=depth)
+        return [int(number) for number in _decode(answer)]
 
     async def fire(self, partition: int, *, lane: str, limit: int = 200) -> int:
         """Let due timers happen; returns the ms until the next one, -1 when there is none."""

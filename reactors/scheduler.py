@@ -213,9 +213,8 @@ class _Progress:
         args: str | None,
         delay_ms: int,
     ) -> None:
-        limit = spec.parallel.max_workers if spec.parallel else None
         patience_ms = int(1000 * spec.queue_timeout_s) if spec.queue_timeout_s else 0
-        batch = Batch(spec.id, limit or 0, cause, tasks, args, delay_ms, patience_ms)
+        batch = Batch(spec.id, spec.limits, cause, tasks, args, delay_ms, patience_ms)
         self.decision.queue.append(batch)
 
     def _fail(self, name: str, index: int | None, failure: e.Failure, cause: int | None) -> None:

@@ -17,6 +17,7 @@ from ..core.errors import (
     IdempotencyConflict,
     InputError,
     PayloadError,
+    QueueFull,
     Refused,
     WorkflowNotFound,
 )
@@ -24,11 +25,13 @@ from ..core.ids import digest, new_key, new_workflow_id
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
-from ..core.scripts import Appended, CommandOutcome, Conflict, Duplicate, Mismatch, Missing
+from ..core.scripts import Appended, CommandOutcome, Conflict, Duplicate, Full, Mismatch, Missing
 from ..core.settings import Settings, load_settings
 from .graph import WorkflowCode
 
 ACTIVE = ["created", "running", "paused"]
+#: What a full queue tells its callers, seconds.
+RETRY_AFTER = 5.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -138,7 +141,10 @@ async def create(
 
 
 def _meta(definition: Definition, lane: str) -> dict[str, Any]:
-    meta: dict[str, Any] = {"lane": lane, "name": definition.name}
+    queues = sorted({step.queue for step in definition.steps})
+    meta: dict[str, Any] = {"lane": lane, "name": definition.name, "queues": queues}
+    if definition.priority:
+        meta["priority"] = definition.priority
     if definition.max_parallel:
         meta["max_parallel"] = definition.max_parallel
     if definition.timeout_s:
@@ -228,6 +234,8 @@ def _check(workflow: str, outcome: CommandOutcome) -> None:
             raise WorkflowNotFound(workflow)
         case Conflict(status=status):
             raise Refused(f"workflow {workflow} is {status}; that cannot be done to it now")
+        case Full(queue=queue, waiting=waiting, depth=depth):
+            raise QueueFull(queue, waiting, depth, retry_after=RETRY_AFTER)
         case Mismatch():
             raise IdempotencyConflict(
                 "this idempotency key was used with other content; take a new key for a new command"

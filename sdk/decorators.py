@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from ..core.definition import Backoff, Quorum, Retry
+from ..core.definition import NAME, NAME_RULE, Backoff, Concurrency, Quorum, Retry
 from ..core.errors import DefinitionError
 from .graph import PARALLEL, STEP, OnFailure, Over, ParallelMark, StepMark, build
 from .handle import Handle, SyncHandle
@@ -59,18 +59,27 @@ RESERVED = ("run", "arun", "start", "astart")
 
 
 def workflow(
-    name: str | None = None, *, timeout: float | None = None, max_parallel: int | None = None
+    name: str | None = None,
+    *,
+    timeout: float | None = None,
+    max_parallel: int | None = None,
+    priority: int = 0,
+    queue: str = "default",
 ) -> Callable[[C], C]:
     """Make a class a workflow; without a name the class's own is used.
 
     A run fails when it takes longer than `timeout` seconds; at most `max_parallel` of its tasks run
-    at a time. Raises DefinitionError when its steps do not make a runnable graph.
+    at a time. Runs of a higher `priority` (0 to 9) are served first. `queue` is that of its steps:
+    a name that operators can limit (`agentainer queue set`). Raises DefinitionError when its steps
+    do not make a runnable graph.
     """
     if isinstance(name, type):
         raise DefinitionError(
             name.__name__, "write @workflow(name=…) or @workflow(), with brackets"
         )
     _check_positive("@workflow", timeout=timeout, max_parallel=max_parallel)
+    if priority not in range(10):
+        raise DefinitionError("@workflow", f"priority is 0 to 9, got {priority!r}")
     frame = inspect.currentframe()
     scope = frame.f_back.f_locals if frame and frame.f_back else {}
 
@@ -80,7 +89,15 @@ def workflow(
         for method in RESERVED:
             if not hasattr(cls, method):
                 setattr(cls, method, getattr(Workflow, method))
-        code = build(cls, label, dict(scope), timeout_s=timeout, max_parallel=max_parallel)
+        code = build(
+            cls,
+            label,
+            dict(scope),
+            timeout_s=timeout,
+            max_parallel=max_parallel,
+            priority=priority,
+            queue=check_queue(queue),
+        )
         register(code)
         setattr(cls, CODE, code)
         _record_init(cls)
@@ -100,6 +117,8 @@ def step(
     retry_from: Literal["last", "scratch"] = "last",
     timeout: float | None = None,
     queue_timeout: float | None = None,
+    queue: str | None = None,
+    concurrency: tuple[str, int] | None = None,
 ) -> Callable[[F], F]:
     """Make a method a step. It runs once all steps in `depends_on` have completed.
 
@@ -108,6 +127,7 @@ def step(
     agents, and kinds of failure such as "oom_killed". A retry keeps the agents that succeeded;
     `retry_from="scratch"` launches all anew. A task that runs longer than `timeout` seconds fails
     with TaskTimeout, one that no worker takes within `queue_timeout` with QueueTimeout.
+    `concurrency=("openai", 5)`: of all steps with that key, in all workflows, at most 5 tasks run.
     """
     if callable(name):
         raise DefinitionError("@step", "write @step(name=…) or @step(), with brackets")
@@ -120,7 +140,15 @@ def step(
             backoff = Backoff(initial=backoff)
         on, never = (tuple(_word(rule) for rule in given) for given in (retry_on, no_retry_on))
         retry = Retry(retries + 1, backoff, on, never, retry_from == "scratch")
-    mark = StepMark(name, tuple(dict.fromkeys(depends_on)), retry, timeout, queue_timeout)
+    mark = StepMark(
+        name,
+        tuple(dict.fromkeys(depends_on)),
+        retry,
+        timeout,
+        queue_timeout,
+        queue and check_queue(queue),
+        concurrency and _concurrency(*concurrency),
+    )
 
     def decorate(function: F) -> F:
         setattr(function, STEP, mark)
@@ -162,6 +190,17 @@ def quorum(needed: int) -> Quorum:
     """For `@parallel(on_failure=…)`: the step completes when at least `needed` tasks succeed."""
     _check_positive("quorum", needed=needed)
     return Quorum(needed)
+
+
+def _concurrency(key: str, limit: int) -> Concurrency:
+    _check_positive("concurrency", limit=limit)
+    return Concurrency(check_queue(key), limit)
+
+
+def check_queue(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise DefinitionError(name, f"the name of a queue or key is {NAME_RULE}")
+    return name
 
 
 def _word(rule: RetryRule) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import msgspec.inspect
 
-from ..core.definition import Bind, Definition, Fan, Quorum, Retry, StepSpec, check
+from ..core.definition import Bind, Concurrency, Definition, Fan, Quorum, Retry, StepSpec, check
 from ..core.errors import DefinitionError, InputError, PayloadError
 from ..core.payloads import convert, describe
 
@@ -36,6 +36,9 @@ class StepMark:
     retry: Retry | None = None
     timeout_s: float | None = None
     queue_timeout_s: float | None = None
+    #: None takes the workflow's.
+    queue: str | None = None
+    concurrency: Concurrency | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def build(
     *,
     timeout_s: float | None = None,
     max_parallel: int | None = None,
+    priority: int = 0,
+    queue: str = "default",
 ) -> WorkflowCode:
     """Read a class. `scope` are the local names its annotations may use.
 
@@ -125,10 +130,10 @@ def build(
     specs: list[StepSpec] = []
     codes: dict[str, StepCode] = {}
     for (attribute, function, mark), step_id in zip(found, ids, strict=True):
-        builder = _StepBuilder(name, step_id, attribute, function, mark, ids, scope)
+        builder = _StepBuilder(name, step_id, attribute, function, mark, ids, scope, queue)
         specs.append(builder.spec)
         codes[step_id] = builder.code
-    definition = check(Definition(name, tuple(specs), timeout_s, max_parallel))
+    definition = check(Definition(name, tuple(specs), timeout_s, max_parallel, priority))
     return WorkflowCode(cls, definition, codes, reference(cls))
 
 
@@ -190,6 +195,7 @@ class _StepBuilder:
         mark: StepMark,
         steps: list[str],
         scope: dict[str, Any],
+        queue: str,
     ) -> None:
         self.workflow, self.id, self.function, self.mark = workflow, step_id, function, mark
         self.steps = [step for step in steps if step != step_id]
@@ -218,6 +224,8 @@ class _StepBuilder:
             mark.retry,
             mark.timeout_s,
             mark.queue_timeout_s,
+            mark.queue or queue,
+            mark.concurrency,
         )
 
     def _error(self, problem: str, parameter: str | None = None) -> DefinitionError:

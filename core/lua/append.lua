@@ -6,9 +6,10 @@
 --
 -- call: id, key, content (digest), events [[type, data]…], by, statuses (allowed, none = any),
 --       version (expected, optional), status (new, optional), suspend, freeze, wake (flags of
---       pause and resume), meta (only to create: lane, name, max_parallel, timeout_ms)
+--       pause and resume), meta (only to create: lane, name, queues, priority,
+--       max_parallel, timeout_ms)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
---        {"mismatch"} {"missing"}
+--        {"mismatch"} {"missing"} {"full", queue, waiting, depth}
 local log = open_log(call.id)
 local commands = workflow_key(call.id, 'commands')
 
@@ -25,6 +26,11 @@ if log then
     return reply({ 'conflict', log.version, log.status })
   end
 elseif call.meta then
+  for _, queue in ipairs(call.meta.queues or {}) do
+    local depth = tonumber(redis.call('HGET', shared_key('queues'), queue .. ':depth') or 0)
+    local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
+    if depth > 0 and waiting >= depth then return reply({ 'full', queue, waiting, depth }) end
+  end
   log = { id = call.id, version = 0, digest = '', lane = call.meta.lane, name = call.meta.name, posts = {} }
 else
   return reply({ 'missing' })
@@ -46,6 +52,7 @@ end
 for _, event in ipairs(call.events) do append(log, event[1], event[2], call.by) end
 if call.meta then
   redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name)
+  if call.meta.priority then redis.call('HSET', workflow_key(call.id, 'meta'), 'priority', call.meta.priority) end
   if call.meta.max_parallel then
     redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)
   end

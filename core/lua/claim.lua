@@ -8,16 +8,16 @@
 -- reply: [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 local claimed = {}
 
+local session = flow_key('session:' .. call.session)
+
+-- The tasks of a claim that was applied before.
 local function recall()
-  local holdings = redis.call('HKEYS', flow_key('session:' .. call.session))
-  for _, holding in ipairs(holdings) do
-    local id, step = string.match(holding, '^(.*)|(.*)$')
+  for _, holding in ipairs(redis.call('HKEYS', session)) do
+    local id, step = string.match(holding, '^(.*)|(.+)$')
     local tasks = {}
-    if step ~= '' then
-      for _, value in ipairs(redis.call('HVALS', workflow_key(id, 'leased:' .. step))) do
-        local lease = parse_lease(value)
-        if lease.token == call.token then tasks[#tasks + 1] = { lease.entry, lease.version } end
-      end
+    for _, value in ipairs(id and redis.call('HVALS', workflow_key(id, 'leased:' .. step)) or {}) do
+      local lease = parse_lease(value)
+      if lease.token == call.token then tasks[#tasks + 1] = { lease.entry, lease.version } end
     end
     if #tasks > 0 then
       local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
@@ -26,18 +26,28 @@ local function recall()
   end
 end
 
-local function room(log, step)
-  local limits = redis.call('HMGET', workflow_key(log.id, 'limits'), step, '*')
-  local free = math.huge
-  local max, all = tonumber(limits[1] or 0), tonumber(limits[2] or 0)
-  if max > 0 then free = max - redis.call('HLEN', workflow_key(log.id, 'leased:' .. step)) end
-  if all > 0 then
-    free = math.min(free, all - (redis.call('HGET', workflow_key(log.id, 'meta'), 'running') or 0))
+-- How many more tasks of a step may run, and which shared limit says so when it is none.
+local function room(log, step, limits)
+  local free, blocker = math.huge, nil
+  local function bound(max, running, resource)
+    if max > 0 and max - running < free then
+      free = max - running
+      blocker = resource
+    end
   end
-  return free
+  bound(limits.max, redis.call('HLEN', workflow_key(log.id, 'leased:' .. step)))
+  local all = tonumber(redis.call('HGET', workflow_key(log.id, 'limits'), '*') or 0)
+  bound(all, tonumber(redis.call('HGET', workflow_key(log.id, 'meta'), 'running') or 0))
+  local most = redis.call('HMGET', shared_key('queues'), limits.queue .. ':limit', '*:limit')
+  local now_running = redis.call('HMGET', shared_key('running'),
+    'queue:' .. limits.queue, 'queue:*', 'key:' .. limits.key)
+  bound(tonumber(most[1] or 0), tonumber(now_running[1] or 0), 'queue:' .. limits.queue)
+  bound(tonumber(most[2] or 0), tonumber(now_running[2] or 0), 'queue:*')
+  bound(limits.key_max, tonumber(now_running[3] or 0), 'key:' .. limits.key)
+  return free, blocker
 end
 
-local function take(log, step, n)
+local function take(log, step, limits, n)
   local entries = redis.call('LPOP', workflow_key(log.id, 'ready:' .. step), n)
   if not entries then return 0 end
   local tasks, leases = {}, {}
@@ -53,56 +63,106 @@ local function take(log, step, n)
     redis.call('HSET', workflow_key(log.id, 'leased:' .. step), unpack(leases, i, math.min(i + 499, #leases)))
   end
   redis.call('HINCRBY', workflow_key(log.id, 'meta'), 'running', #tasks)
-  redis.call('HINCRBY', flow_key('session:' .. call.session), log.id .. '|' .. step, #tasks)
+  redis.call('HINCRBY', session, log.id .. '|' .. step, #tasks)
+  count_running(limits, #tasks)
+  count_waiting(limits.queue, -#tasks)
   local args = redis.call('HGET', workflow_key(log.id, 'args'), step) or ''
   claimed[#claimed + 1] = { log.id, log.name, step, args, tasks }
   return #tasks
 end
 
--- Take up to `share` tasks of one workflow; returns how many, and whether it could give more.
+-- Take up to `share` tasks of one workflow; returns how many, and whether it could give more. A
+-- workflow that only waits for a shared limit is noted there, and comes back when a slot is free.
 local function visit(log, share)
   local taken, more = 0, false
   for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do
-    local n = math.min(share - taken, room(log, step))
-    if n > 0 then taken = taken + take(log, step, n) end
+    local limits = limits_of(log.id, step)
+    local free, blocker = room(log, step, limits)
+    local n = math.min(share - taken, free)
+    if n > 0 then
+      taken = taken + take(log, step, limits, n)
+      free = free - n
+    end
     if redis.call('EXISTS', workflow_key(log.id, 'ready:' .. step)) == 0 then
       redis.call('SREM', workflow_key(log.id, 'ready'), step)
-    elseif room(log, step) > 0 then
+    elseif free > 0 then
       more = true
+    elseif blocker then
+      redis.call('SADD', shared_key('blocked:' .. blocker), call.p .. '|' .. log.id)
     end
   end
   return taken, more
 end
 
-local function serve(definition, want)
+-- Take turns over the workflows of one definition and priority; returns how many tasks were taken.
+local function serve(definition, priority, want)
   local ring = flow_key(call.lane .. ':ring:' .. definition)
-  local turn = clock[1] * 1000000 + clock[2]
-  while want > 0 do
-    local waiting = redis.call('ZCARD', ring)
-    if waiting == 0 then return want end
-    local share = math.max(1, math.floor(want / waiting))
-    for _, id in ipairs(redis.call('ZRANGE', ring, 0, math.min(want, waiting) - 1)) do
+  local low, high = -priority * 1e14, (1 - priority) * 1e14
+  local turn, left = turn_now(), want
+  while left > 0 do
+    local waiting = redis.call('ZCOUNT', ring, low, high)
+    if waiting == 0 then break end
+    local share = math.max(1, math.floor(left / waiting))
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', ring, low, high, 'LIMIT', 0, math.min(left, waiting))) do
       local log = open_log(id)
       local taken, more = 0, false
       if log and log.status == 'running' then
-        taken, more = visit(log, math.min(share, want))
+        taken, more = visit(log, math.min(share, left))
         close_log(log)
       end
       turn = turn + 1
-      if more then redis.call('ZADD', ring, string.format('%.0f', turn), id)
+      if more then redis.call('ZADD', ring, ring_score(log, turn), id)
       else redis.call('ZREM', ring, id) end
-      want = want - taken
-      if want <= 0 then return 0 end
+      left = left - taken
+      if left <= 0 then break end
     end
   end
-  return 0
+  return want - left
 end
 
-recall()
-if #claimed > 0 then return reply(claimed) end
-redis.call('ZADD', flow_key('sessions'), now + call.lease_ms, call.session)
-local want = call.want
-for _, definition in ipairs(call.definitions) do
-  if want > 0 then want = serve(definition, want) end
+-- The highest priority that waits, and how many workflows of it per definition.
+local function waiting_first()
+  local first = nil
+  local heads = {}
+  for _, definition in ipairs(call.definitions) do
+    local head = redis.call('ZRANGE', flow_key(call.lane .. ':ring:' .. definition), 0, 0, 'WITHSCORES')
+    if head[2] then
+      heads[definition] = math.max(0, math.ceil(-tonumber(head[2]) / 1e14))
+      first = math.max(first or 0, heads[definition])
+    end
+  end
+  local waiting, total = {}, 0
+  for definition, priority in pairs(heads) do
+    if priority == first then
+      local ring = flow_key(call.lane .. ':ring:' .. definition)
+      waiting[definition] = redis.call('ZCOUNT', ring, -first * 1e14, (1 - first) * 1e14)
+      total = total + waiting[definition]
+    end
+  end
+  return first, waiting, total
 end
+
+-- Share what is wanted among the definitions by the workflows that wait, then give what is left to
+-- whoever can use it; a lower priority gets what the higher ones leave.
+local function serve_all()
+  local left = call.want
+  while left > 0 do
+    local priority, waiting, total = waiting_first()
+    if not priority then return end
+    for _, share in ipairs({ left, math.huge }) do
+      for definition, count in pairs(waiting) do
+        local most = share == math.huge and left or math.ceil(share * count / total)
+        if left > 0 then left = left - serve(definition, priority, math.min(left, most)) end
+      end
+    end
+  end
+end
+
+if redis.call('HGET', flow_key('claims'), call.session) == call.token then
+  recall()
+  return reply(claimed)
+end
+redis.call('ZADD', flow_key('sessions'), now + call.lease_ms, call.session)
+serve_all()
+redis.call('HSET', flow_key('claims'), call.session, call.token)
 return reply(claimed)

@@ -11,6 +11,7 @@ end
 for _, session in ipairs(call.sessions) do
   if redis.call('EXISTS', flow_key('session:' .. session)) == 0 then
     redis.call('ZREM', flow_key('sessions'), session)
+    redis.call('HDEL', flow_key('claims'), session)
   end
 end
 return reply(true)

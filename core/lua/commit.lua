@@ -6,7 +6,7 @@
 -- the last event is only written when the engine had seen all others.
 --
 -- call: id, lane, token, commit, by, events [[type, data, cause]…] (cause > 0: version,
---       cause <= 0: minus the position in `events`), queue [{step, max, cause, args, tasks}…]
+--       cause <= 0: minus the position in `events`), queue [{step, limits, cause, args, tasks}…]
 --       (tasks: [[index, attempt, item]…], cause as above), cancel [step…], phase (status from now on, optional),
 --       status, version (with the last event)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status} {"fenced"}
@@ -32,13 +32,14 @@ for position, event in ipairs(call.events) do
 end
 
 for _, step in ipairs(call.cancel) do
+  count_waiting(limits_of(call.id, step).queue, -redis.call('LLEN', workflow_key(call.id, 'ready:' .. step)))
   redis.call('DEL', workflow_key(call.id, 'ready:' .. step))
   redis.call('SREM', workflow_key(call.id, 'ready'), step)
   local leased = redis.call('HVALS', workflow_key(call.id, 'leased:' .. step))
   for _, value in ipairs(leased) do
     local lease = parse_lease(value)
     append(log, 'task.cancelled', task_json(step, lease.index, lease.attempt) .. '}', call.by, versions[1])
-    release_task(call.id, step, lease)
+    release_task(log, step, lease)
     ring_bell(log.lane, 'cancel', call.id, step .. '|' .. lease.index)
   end
   stop_jobs(log, function(record) return record.step == step end, call.by)
@@ -47,6 +48,7 @@ end
 local function queue_batch(batch)
   local cause = version_of(batch.cause)
   local entries = {}
+  redis.call('HSET', workflow_key(call.id, 'limits'), batch.step, batch.limits)
   for i, task in ipairs(batch.tasks) do
     entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
     if batch.delay_ms > 0 then
@@ -59,7 +61,6 @@ local function queue_batch(batch)
     set_timer(log, 'queue|' .. batch.step .. '|' .. first[1] .. '|' .. last[1] .. '|' .. first[2],
       batch.delay_ms + batch.patience_ms, '')
   end
-  redis.call('HSET', workflow_key(call.id, 'limits'), batch.step, batch.max)
   if batch.args then redis.call('HSET', workflow_key(call.id, 'args'), batch.step, batch.args) end
 end
 

@@ -21,6 +21,7 @@ local function give_up_waiting(log, step, first, last, attempt)
       append(log, 'task.failed', task_json(step, index, attempt)
         .. ',"error":{"type":"QueueTimeout","message":"no worker took it in time"}}', 'clock')
       redis.call('LREM', ready, 1, entry)
+      count_waiting(limits_of(log.id, step).queue, -1)
     end
   end
   if redis.call('EXISTS', ready) == 0 then redis.call('SREM', workflow_key(log.id, 'ready'), step) end

@@ -39,11 +39,11 @@ local function reply(value)
 end
 
 local function open_log(id)
-  local meta = redis.call('HMGET', workflow_key(id, 'meta'), 'v', 'dg', 'status', 'lane', 'name')
+  local meta = redis.call('HMGET', workflow_key(id, 'meta'), 'v', 'dg', 'status', 'lane', 'name', 'priority')
   if not meta[1] then return nil end
   return {
     id = id, version = tonumber(meta[1]), digest = meta[2],
-    status = meta[3], lane = meta[4], name = meta[5], posts = {},
+    status = meta[3], lane = meta[4], name = meta[5], priority = tonumber(meta[6] or 0), posts = {},
   }
 end
 
@@ -85,10 +85,19 @@ local function close_log(log)
   end
 end
 
--- Put the workflow on its lane's ring when it has ready tasks; `turn` orders the ring.
+-- Put the workflow on its lane's ring when it has ready tasks; `turn` (tenths of ms) orders the ring,
+-- and each step of priority is worth more than any wait.
+local function turn_now()
+  return clock[1] * 10000 + math.floor(clock[2] / 100)
+end
+
+local function ring_score(log, turn)
+  return string.format('%.0f', turn - (log.priority or 0) * 1e14)
+end
+
 local function join_ring(log)
-  local turn = string.format('%.0f', clock[1] * 1000000 + clock[2])
-  redis.call('ZADD', flow_key(log.lane .. ':ring:' .. log.name), 'NX', turn, log.id)
+  local ring = call.ns .. 'flow:' .. (log.partition or call.p) .. ':' .. log.lane .. ':ring:' .. log.name
+  redis.call('ZADD', ring, 'NX', ring_score(log, turn_now()), log.id)
 end
 
 local function task_json(step, index, attempt)
@@ -117,10 +126,56 @@ local function count_claim(session, field, n)
   if redis.call('HINCRBY', key, field, n) <= 0 then redis.call('HDEL', key, field) end
 end
 
-local function release_task(id, step, lease)
-  redis.call('HDEL', workflow_key(id, 'leased:' .. step), lease.index)
-  redis.call('HINCRBY', workflow_key(id, 'meta'), 'running', -1)
-  count_claim(lease.session, id .. '|' .. step, -1)
+-- Limits. `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none), and the parallelism
+-- of the workflow under "*". Queues and concurrency keys are shared by all workflows: what runs is
+-- counted in `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:…`.
+local function shared_key(part) return call.ns .. 'flow:' .. part end
+
+local function limits_of(id, step)
+  local text = redis.call('HGET', workflow_key(id, 'limits'), step) or '0|default||0'
+  local max, queue, key, key_max = string.match(text, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+  return { max = tonumber(max), queue = queue, key = key, key_max = tonumber(key_max) }
+end
+
+local function count_running(limits, n)
+  redis.call('HINCRBY', shared_key('running'), 'queue:' .. limits.queue, n)
+  redis.call('HINCRBY', shared_key('running'), 'queue:*', n)
+  if limits.key ~= '' then redis.call('HINCRBY', shared_key('running'), 'key:' .. limits.key, n) end
+end
+
+local function count_waiting(queue, n)
+  if n ~= 0 then redis.call('HINCRBY', shared_key('waiting'), queue, n) end
+end
+
+-- Let workflows that waited for a shared limit join their rings again, one per slot that is free.
+local function unblock(resource, n)
+  local members = redis.call('SPOP', shared_key('blocked:' .. resource), n)
+  for _, member in ipairs(members) do
+    local partition, id = string.match(member, '^(%d+)|(.*)$')
+    local log = open_log(id)
+    if log and log.status == 'running' then
+      log.partition = partition
+      join_ring(log)
+      redis.call('XADD', call.ns .. 'flow:' .. partition .. ':' .. log.lane .. ':bell', 'MAXLEN', '~', 1000,
+        '*', 'kind', 'task', 'w', id, 'subject', '')
+    end
+  end
+end
+
+-- n tasks of a step, claimed by one session, no longer run.
+local function free_slots(log, step, session, n)
+  redis.call('HINCRBY', workflow_key(log.id, 'meta'), 'running', -n)
+  count_claim(session, log.id .. '|' .. step, -n)
+  local limits = limits_of(log.id, step)
+  count_running(limits, -n)
+  unblock('queue:' .. limits.queue, n)
+  unblock('queue:*', n)
+  if limits.key ~= '' then unblock('key:' .. limits.key, n) end
+end
+
+local function release_task(log, step, lease)
+  redis.call('HDEL', workflow_key(log.id, 'leased:' .. step), lease.index)
+  free_slots(log, step, lease.session, 1)
 end
 
 -- Timers: `workflow:<id>:timers` keeps what is to happen, `flow:<p>:<lane>:timers` when. A paused
@@ -159,6 +214,7 @@ local function make_ready(log, step, entries, front)
       unpack(entries, i, math.min(i + 499, #entries)))
   end
   redis.call('SADD', workflow_key(log.id, 'ready'), step)
+  count_waiting(limits_of(log.id, step).queue, #entries)
 end
 
 local function load_job(id, job)

@@ -16,7 +16,7 @@ local function settle(log, step, result)
     return false
   end
   append(log, kind, data, call.session, lease.version)
-  release_task(log.id, step, lease)
+  redis.call('HDEL', workflow_key(log.id, 'leased:' .. step), index)
   redis.call('HDEL', workflow_key(log.id, 'effects'), 'write:' .. step .. ':' .. index)
   return true
 end
@@ -26,10 +26,14 @@ for _, group in ipairs(call.groups) do
   local log = open_log(id)
   if log then
     local has_jobs = redis.call('EXISTS', workflow_key(id, 'jobs')) == 1
-    local settled = {}
+    local settled, count = {}, 0
     for _, result in ipairs(results) do
-      if settle(log, step, result) then settled[result[1]] = true end
+      if settle(log, step, result) then
+        settled[result[1]] = true
+        count = count + 1
+      end
     end
+    if count > 0 then free_slots(log, step, call.session, count) end
     if has_jobs then
       stop_jobs(log, function(record)
         return record.step == step and settled[record.index]

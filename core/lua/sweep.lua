@@ -28,7 +28,7 @@ local function take_tasks(log, session, step)
     local lease = parse_lease(value)
     if lease.session == session and counts[1] < call.limit then
       counts[1] = counts[1] + 1
-      release_task(log.id, step, lease)
+      release_task(log, step, lease)
       if lease.losses + 1 >= call.max_losses then fail_poison(log, step, lease)
       else requeue(log, step, lease) end
     end
@@ -66,6 +66,7 @@ local function take_session(session)
   end
   redis.call('DEL', key)
   redis.call('ZREM', flow_key('sessions'), session)
+  redis.call('HDEL', flow_key('claims'), session)
 end
 
 local function adopt(lane)

@@ -16,7 +16,7 @@ from agentainer_flow.core.settings import Settings
 
 #: Keys that belong to the partition or the installation and live as long as it is used.
 LASTING = re.compile(
-    r"flow:(definitions|installation|0:(feed|owners|sessions|workflows(:\w+)?|active|shared:bell))"
+    r"flow:(definitions|installation|queues|running|waiting|0:(feed|owners|sessions|claims|workflows(:\w+)?|active|shared:bell))"
 )
 #: Keys of a workflow that has not ended; the rest of them gets a TTL when it ends.
 WORKFLOW = re.compile(r"workflow:([0-9a-z]{26})(:.+)?")
@@ -36,7 +36,10 @@ def _no_stray_keys(settings: Settings) -> Iterator[None]:
     with Redis.from_url(settings.redis_url or "", decode_responses=True) as client:
         keys = [str(key) for key in cast("Iterator[str]", client.scan_iter())]
         strays = [key for key in keys if is_stray(client, key)]
-    assert strays == []
+        assert strays == []
+        if not client.exists("flow:0:active"):
+            counts = [*client.hvals("flow:running"), *client.hvals("flow:waiting")]
+            assert set(counts) <= {"0"}
 
 
 def is_stray(client: Redis, key: str) -> bool:

@@ -41,7 +41,7 @@ class Bench:
         self.id = workflow
         self.commits = 0
 
-    async def create(self, key: str = "k", name: str = "wf") -> Any:
+    async def create(self, key: str = "k", name: str = "wf", **meta: Any) -> Any:
         created = e.WorkflowCreated(name, "d")
         return await self.scripts.append(
             self.id,
@@ -50,7 +50,7 @@ class Bench:
             events=[(x.type, e.encode_event(x)) for x in (created, e.WorkflowStarted())],
             by="client",
             status="running",
-            meta={"lane": LANE, "name": "wf"},
+            meta={"lane": LANE, "name": "wf", **meta},
         )
 
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
@@ -62,7 +62,7 @@ class Bench:
         tasks = [(index, 1, "null") for index in indexes]
         return await self.commit(
             (scheduled.type, e.encode_event(scheduled), None),
-            queue=[Batch(step, limit, 0, tasks, "{}")],
+            queue=[Batch(step, f"{limit}|default||0", 0, tasks, "{}")],
         )
 
     async def commit(
@@ -231,6 +231,19 @@ async def test_workflows_take_turns(log: EventLog) -> None:
     claimed = await large.claim(4)
 
     assert {step.workflow for step in claimed} == {"large", "small"}
+
+
+async def test_higher_priority_is_claimed_first(log: EventLog) -> None:
+    patient, urgent = Bench(log, "patient"), Bench(log, "urgent")
+    await patient.own()
+    await patient.create()
+    await urgent.create(priority=5)
+    await patient.queue(*range(5))
+    await urgent.queue(0, 1)
+
+    claimed = await patient.claim(3)
+
+    assert [(step.workflow, len(step.tasks)) for step in claimed] == [("urgent", 2), ("patient", 1)]
 
 
 async def test_only_the_holder_settles_and_only_once(bench: Bench) -> None:
