@@ -9,11 +9,9 @@ import msgspec
 import pytest
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.scripts import (
     Appended,
-    Batch,
     ClaimedStep,
     Conflict,
     Duplicate,
@@ -27,75 +25,9 @@ from agentainer_flow.core.scripts import (
 )
 from agentainer_flow.core.settings import Settings
 
+from .bench import LANE, Bench, change, job
+
 pytestmark = pytest.mark.anyio
-
-LANE = "shared"
-
-
-class Bench:
-    """One workflow and one engine, driven call by call."""
-
-    def __init__(self, log: EventLog, workflow: str = "w1") -> None:
-        self.log = log
-        self.scripts = log.scripts
-        self.id = workflow
-        self.commits = 0
-
-    async def create(self, key: str = "k", name: str = "wf", **meta: Any) -> Any:
-        created = e.WorkflowCreated(name, "d")
-        return await self.scripts.append(
-            self.id,
-            key=key,
-            content=digest(name.encode()),
-            events=[(x.type, e.encode_event(x)) for x in (created, e.WorkflowStarted())],
-            by="client",
-            status="running",
-            meta={"lane": LANE, "name": "wf", **meta},
-        )
-
-    async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
-        (held,) = await self.scripts.renew(0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms)
-        return held
-
-    async def queue(self, *indexes: int, limit: int = 0, step: str = "a") -> Any:
-        scheduled = e.StepScheduled(step, len(indexes), len(indexes))
-        tasks = [(index, 1, "null") for index in indexes]
-        return await self.commit(
-            (scheduled.type, e.encode_event(scheduled), None),
-            queue=[Batch(step, f"{limit}|default||0", 0, tasks, "{}")],
-        )
-
-    async def commit(
-        self, *events: tuple[str, str, int | None], token: str = "engine/1", **more: Any
-    ) -> Any:
-        self.commits += 1
-        given: dict[str, Any] = {"queue": [], "cancel": [], "commit": f"c{self.commits}", **more}
-        return await self.scripts.commit(
-            self.id, lane=LANE, token=token, events=list(events), by="engine", **given
-        )
-
-    async def claim(
-        self, want: int = 10, token: str = "s/1", lease: int = 60_000
-    ) -> list[ClaimedStep]:
-        return await self.scripts.claim(
-            0,
-            lane=LANE,
-            session=token.partition("/")[0],
-            token=token,
-            want=want,
-            definitions=["wf"],
-            lease_ms=lease,
-        )
-
-    async def settle(self, *indexes: int, token: str = "s/1") -> list[tuple[str, str, int]]:
-        done = [e.TaskCompleted("a", index, 1, msgspec.Raw(b"1")) for index in indexes]
-        results = [(x.index, token, x.type, e.encode_event(x)) for x in done]
-        return await self.scripts.settle(
-            0, session=token.partition("/")[0], groups=[(self.id, "a", results)]
-        )
-
-    async def types(self) -> list[str]:
-        return [recorded.type for recorded in await self.log.read(self.id)]
 
 
 @pytest.fixture
@@ -288,18 +220,6 @@ async def test_cancelling_a_step_takes_its_tasks_from_queue_and_workers(bench: B
     assert await bench.claim(5, "s/2") == []
 
 
-def job(effect: str = "agent:a:0:x:1", token: str = "s/1") -> dict[str, Any]:
-    rest = '{"attempt":1,"name":"x","spec":{"image":"i"}}'
-    return {
-        "step": "a",
-        "index": 0,
-        "token": token,
-        "effect": effect,
-        "base": "a-0-x",
-        "rest": rest,
-    }
-
-
 async def test_agent_is_requested_once_by_the_holder_of_the_task(bench: Bench) -> None:
     await bench.queue(0)
     await bench.claim(1)
@@ -382,10 +302,6 @@ async def test_jobs_of_a_silent_launcher_are_handed_on(bench: Bench) -> None:
     assert await bench.scripts.sweep(0) == [0, 1, 0]
     assert await claim_jobs(bench, "l/1") == ["a-0-x"]
     assert await record(bench, "dead/1", "job.cancelled") == "lost"
-
-
-def change(op: str, key: str = "n", **more: Any) -> dict[str, Any]:
-    return {"op": op, "key": key, **more}
 
 
 async def test_state_changes_are_all_or_none(bench: Bench) -> None:
