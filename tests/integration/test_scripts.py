@@ -254,7 +254,7 @@ async def test_job_is_settled_once_by_the_launcher_that_holds_it(bench: Bench) -
     assert await claim_jobs(bench, "l/1") == ["a-0-x"]
     assert await record(bench, "m/1", "job.cancelled") == "lost"
     assert await record(bench, "l/1", "job.succeeded", '{"result":5}') == "appended"
-    assert await record(bench, "l/1", "job.succeeded") == "lost"
+    assert await record(bench, "l/1", "job.cancelled") == "lost"
     found = await bench.scripts.request_job("w1", **job())
     assert isinstance(found, Found)
     assert msgspec.json.decode(found.data)["result"] == 5
