@@ -396,9 +396,13 @@ class Scripts:
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else str(facts[0])
 
-    async def set_queue(self, queue: str, *, limit: int, depth: int) -> list[int]:
-        """Set or lift (0) limits; returns limit, depth, running and waiting tasks."""
-        answer = await self._run("set_queue", 0, queue=queue, limit=limit, depth=depth)
+    async def set_queue(
+        self, queue: str, *, limit: int | None = None, depth: int | None = None
+    ) -> list[int]:
+        """Set, lift (0) or keep (None) limits; returns limit, depth, running and waiting tasks."""
+        given = {"limit": limit, "depth": depth}
+        given = {name: value for name, value in given.items() if value is not None}
+        answer = await self._run("set_queue", 0, queue=queue, **given)
         return [int(number) for number in _decode(answer)]
 
     async def fire(self, partition: int, *, lane: str, limit: int = 200) -> int:
@@ -413,6 +417,7 @@ class Scripts:
         sessions: list[str],
         lease_ms: int,
         release: bool = False,
+        about: dict[str, str] | None = None,
     ) -> list[bool]:
         answer = await self._run(
             "renew",
@@ -421,6 +426,7 @@ class Scripts:
             sessions=sessions,
             lease_ms=lease_ms,
             **({"release": True} if release else {}),
+            **({"about": about} if about else {}),
         )
         return [bool(held) for held in _decode(answer)]
 
@@ -434,6 +440,11 @@ class Scripts:
         answer = await self._run("sweep", partition, limit=limit, max_losses=max_losses)
         return [int(count) for count in _decode(answer)]
 
+    async def hand_back(self, partition: int, *, session: str, limit: int = 1000) -> list[int]:
+        """End a session: what it holds is free at once. Returns as `sweep`; call until all are 0."""
+        call = {"session": session, "limit": limit, "max_losses": 0}
+        return [int(count) for count in _decode(await self._run("sweep", partition, **call))]
+
     async def acknowledge(
         self, partition: int, *, lane: str, token: str, feed: str, group: str, id: str
     ) -> bool:
@@ -442,15 +453,11 @@ class Scripts:
         return bool(_decode(await self._run("acknowledge", partition, **call)))
 
     async def write_logs(
-        self, workflow: str, *, job: str, lines: list[tuple[int, str, str]], limit: int, first: bool
+        self, workflow: str, *, job: str, lines: list[tuple[int, str, str]], limit: int, after: int
     ) -> None:
-        call = {"id": workflow, "job": job, "lines": lines, "max": limit}
-        await self._run(
-            "write_logs",
-            self._keys.partition(workflow),
-            **call,
-            **({"first": True} if first else {}),
-        )
+        """Keep lines (ts in ms, stream, text) that follow `after` others; 0 begins anew."""
+        call = {"id": workflow, "job": job, "lines": lines, "max": limit, "after": after}
+        await self._run("write_logs", self._keys.partition(workflow), **call)
 
     async def project(self, workflow: str, **documents: Any) -> bool:
         answer = await self._run(

@@ -265,7 +265,7 @@ class _LogKeeper:
     def __init__(self, event_log: EventLog, launch: Launch) -> None:
         self._log = event_log
         self._launch = launch
-        self._first = True
+        self._kept = 0
 
     async def keep(self, lines: list[LogLine]) -> None:
         await self._log.scripts.write_logs(
@@ -273,9 +273,9 @@ class _LogKeeper:
             job=self._launch.job,
             lines=[(line.ts_ms, line.stream, line.text) for line in lines],
             limit=self._log.settings.log_lines,
-            first=self._first,
+            after=self._kept,
         )
-        self._first = False
+        self._kept += len(lines)
 
 
 def launch_of(workflow: str, event: e.JobRequested) -> Launch:

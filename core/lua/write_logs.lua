@@ -1,10 +1,18 @@
 -- Keep an agent's output: bounded, beside the log, so that it outlives the container.
 --
--- call: id, job, lines [[ts_ms, stream, text]…], max, [first] (true: drop what is there)
+-- Lines are numbered by who reads them off the agent, so those whose reply was lost and that come
+-- again are kept once. Who begins anew (`after` 0) replaces what is there.
+--
+-- call: id, job, lines [[ts_ms, stream, text]…], max, after (number of lines passed on before)
 -- reply: true
 local key = workflow_key(call.id, 'job:' .. call.job .. ':logs')
-if call.first then redis.call('DEL', key) end
-for _, line in ipairs(call.lines) do
-  redis.call('XADD', key, 'MAXLEN', '~', call.max, '*', 'ts', line[1], 'stream', line[2], 'text', line[3])
+if call.after == 0 then redis.call('DEL', key) end
+local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+local kept = last and tonumber(last[2][8]) or call.after
+for i, line in ipairs(call.lines) do
+  if call.after + i > kept then
+    redis.call('XADD', key, 'MAXLEN', '~', call.max, '*',
+      'ts', line[1], 'stream', line[2], 'text', line[3], 'n', call.after + i)
+  end
 end
 return reply(true)
