@@ -345,10 +345,12 @@ class Scripts:
         by: str,
         changes: list[dict[str, Any]],
         claim: dict[str, Any] | None = None,
+        key: str | None = None,
     ) -> list[str | None] | Lost | Missing | Ended | StateRefused:
         """Apply changes; returns the JSON of each key after its change (None: gone).
 
-        `claim` is {step, index, token, write} of the task that writes, None for anybody else.
+        `claim` is {step, index, token, write} of the task that writes; anybody else gives an
+        idempotency key.
         """
         answer = await self._run(
             "state",
@@ -357,14 +359,15 @@ class Scripts:
             by=by,
             changes=changes,
             **(claim or {}),
+            **({"key": key} if key else {}),
         )
         match _decode(answer):
             case ["appended", values]:
                 return [value or None for value in values]
             case ["ended", status]:
                 return Ended(status)
-            case ["refused", key, problem]:
-                return StateRefused(key, problem)
+            case ["refused", name, problem]:
+                return StateRefused(name, problem)
             case ["missing"]:
                 return Missing()
             case _:

@@ -2,10 +2,10 @@
 --
 -- Reading, computing and writing are one, so parallel tasks never lose an update. A task's write
 -- is refused once it lost its claim; `write` numbers its writes, so that one whose reply was lost
--- can be asked for again and counts once.
+-- can be asked for again and counts once. `key` does the same for anybody else.
 --
 -- call: id, by, changes [{op, key, value (JSON), by (number), event (JSON of a set or append)}…],
---       [step, index, token, write]
+--       [step, index, token, write], [key]
 -- reply: {"appended", values} (JSON of each key after its change, or false) {"lost"} {"missing"}
 --        {"ended", status} {"refused", key, problem}
 local log = open_log(call.id)
@@ -17,11 +17,14 @@ if call.step then
   lease = held(call.id, call.step, call.index, call.token)
   if not lease then return reply({ 'lost' }) end
   effect = 'write:' .. call.step .. ':' .. call.index
-  local last = redis.call('HGET', workflow_key(call.id, 'effects'), effect)
-  if last then
-    last = cmsgpack.unpack(last)
-    if last[1] == call.token and last[2] == call.write then return reply({ 'appended', last[3] }) end
-  end
+elseif call.key then
+  effect = 'write:' .. call.key
+  call.token, call.write = call.by, 1
+end
+local last = effect and redis.call('HGET', workflow_key(call.id, 'effects'), effect)
+if last then
+  last = cmsgpack.unpack(last)
+  if last[1] == call.token and last[2] == call.write then return reply({ 'appended', last[3] }) end
 end
 
 local EXACT = 2 ^ 53  -- beyond it a double skips integers
