@@ -1,0 +1,373 @@
+"""A reply is lost after the server did what was asked: asked again, it is as if asked once.
+
+Each case is played twice, once as it is and once with the first reply lost. Afterwards Redis must
+hold the same, key by key, apart from times.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.scripts import Batch, Duplicate, Scripts
+from agentainer_flow.core.settings import Settings
+
+from .bench import LANE, Bench, change, job
+from .lossy import Lossy, lossy_way
+
+pytestmark = pytest.mark.anyio
+
+NO_LIMITS = "0|default||0"
+
+#: Sets the scene with the bench, then makes one call on the scripts it is given.
+Case = Callable[[Bench, Scripts], Awaitable[Any]]
+CASES: dict[str, Case] = {}
+
+
+def case(play: Case) -> Case:
+    """Note a case. It is named after the script's function, and what is special about the call."""
+    CASES[getattr(play, "__name__", "")] = play
+    return play
+
+
+@case
+async def append(bench: Bench, scripts: Scripts) -> Any:
+    event = ("workflow.cancel_requested", "{}")
+    return await scripts.append(
+        "w1", key="k2", content="c", events=[event], by="client", status="cancelling"
+    )
+
+
+@case
+async def append__creates(bench: Bench, scripts: Scripts) -> Any:
+    return await Bench(EventLogOf(bench, scripts), "w2").create()
+
+
+@case
+async def commit(bench: Bench, scripts: Scripts) -> Any:
+    batch = Batch("a", NO_LIMITS, 0, [(0, 1, "null")], "{}", patience_ms=60_000)
+    event = ("step.scheduled", '{"step":"a","tasks":1,"queued":1}', None)
+    return await scripts.commit(
+        "w1",
+        lane=LANE,
+        token="engine/1",
+        commit="c",
+        events=[event],
+        queue=[batch],
+        cancel=[],
+        by="engine",
+    )
+
+
+@case
+async def commit__ends(bench: Bench, scripts: Scripts) -> Any:
+    return await scripts.commit(
+        "w1",
+        lane=LANE,
+        token="engine/1",
+        commit="c",
+        events=[("workflow.completed", "{}", None)],
+        queue=[],
+        cancel=[],
+        by="engine",
+        status="completed",
+        version=2,
+    )
+
+
+@case
+async def claim(bench: Bench, scripts: Scripts) -> Any:
+    await bench.queue(0, 1, 2)
+    return await scripts.claim(
+        0, lane=LANE, session="s", token="s/1", want=2, definitions=["wf"], lease_ms=60_000
+    )
+
+
+async def claimed(bench: Bench) -> None:
+    """A task that is under way."""
+    await bench.queue(0)
+    await bench.claim(1)
+
+
+@case
+async def settle(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    await bench.scripts.request_job("w1", **job())
+    done = (0, "s/1", "task.completed", '{"step":"a","index":0,"attempt":1}')
+    return await scripts.settle(0, session="s", groups=[("w1", "a", [done])])
+
+
+@case
+async def request_job(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    return await scripts.request_job("w1", **job())
+
+
+@case
+async def request_job__after_a_failure(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    await record(bench.scripts, "job.failed", '{"error":{"type":"failed","message":"m"}}')
+    return await scripts.request_job("w1", **job())
+
+
+@case
+async def stop_job(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    return await scripts.stop_job("w1", step="a", index=0, token="s/1", job="a-0-x")
+
+
+@case
+async def claim_jobs(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    await bench.scripts.request_job("w1", **job())
+    return await take_jobs(scripts)
+
+
+async def take_jobs(scripts: Scripts) -> Any:
+    return await scripts.claim_jobs(0, lane=LANE, session="l", token="l/1", want=5, lease_ms=60_000)
+
+
+async def launched(bench: Bench) -> None:
+    """An agent that a launcher has taken."""
+    await claimed(bench)
+    await bench.scripts.request_job("w1", **job())
+    await take_jobs(bench.scripts)
+
+
+async def record(scripts: Scripts, kind: str, rest: str = "{}") -> Any:
+    return await scripts.settle_job(
+        "w1", job="a-0-x", token="l/1", type=kind, rest=rest, final=kind != "job.launched"
+    )
+
+
+LAUNCHED = '{"container":"c","host":"h","runtime":"r"}'
+
+
+@case
+async def settle_job__launched(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    return await record(scripts, "job.launched", LAUNCHED)
+
+
+@case
+async def settle_job__launched_while_stopping(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    await bench.scripts.stop_job("w1", step="a", index=0, token="s/1", job="a-0-x")
+    return await record(scripts, "job.launched", LAUNCHED)
+
+
+@case
+async def settle_job(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    await record(bench.scripts, "job.launched", LAUNCHED)
+    return await record(scripts, "job.succeeded")
+
+
+@case
+async def change_state(bench: Bench, scripts: Scripts) -> Any:
+    return await scripts.change_state("w1", by="me", changes=[change("incr", by=1)], key="k2")
+
+
+@case
+async def change_state__of_a_task(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+    changes = [change("incr", by=1), change("append", "l", value="1", event='"value":1')]
+    return await scripts.change_state("w1", by="s", changes=changes, claim=claim)
+
+
+@case
+async def record_effect(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    return await scripts.record_effect(
+        "w1", step="a", index=0, token="s/1", effect="run:a:0:n:1", name='"n"', value="1"
+    )
+
+
+@case
+async def fire(bench: Bench, scripts: Scripts) -> Any:
+    failed = ("task.retried", '{"step":"a","index":0,"attempt":2,"delay_ms":1}', None)
+    batch = Batch("a", NO_LIMITS, 0, [(0, 2, "null")], "{}", delay_ms=1)
+    await bench.commit(failed, queue=[batch])
+    await bench.log.redis.zadd("flow:0:shared:timers", {"w1|retry|a|0": 0})
+    return await scripts.fire(0, lane=LANE)
+
+
+@case
+async def renew(bench: Bench, scripts: Scripts) -> Any:
+    lanes = [(LANE, "engine/1"), ("run:w9", "engine/2")]
+    return await scripts.renew(0, lanes=lanes, sessions=["s"], lease_ms=60_000)
+
+
+@case
+async def renew__releases(bench: Bench, scripts: Scripts) -> Any:
+    lanes = [(LANE, "engine/1")]
+    return await scripts.renew(0, lanes=lanes, sessions=["s"], lease_ms=0, release=True)
+
+
+@case
+async def set_queue(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.set_queue("default", limit=1, depth=0)
+    await bench.queue(0, 1)
+    await bench.claim(2)
+    return await scripts.set_queue("default", limit=2, depth=5)
+
+
+@case
+async def close_lane(bench: Bench, scripts: Scripts) -> Any:
+    lanes = [("run:w9", "engine/2")]
+    await bench.scripts.renew(0, lanes=lanes, sessions=["s"], lease_ms=60_000)
+    await scripts.close_lane(0, lane="run:w9", token="engine/2", sessions=["s"])
+
+
+@case
+async def sweep(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    await bench.scripts.renew(0, lanes=[], sessions=["s", "l"], lease_ms=0)
+    return await scripts.sweep(0)
+
+
+@case
+async def acknowledge(bench: Bench, scripts: Scripts) -> Any:
+    feed = bench.log.keys.feed(0)
+    await bench.log.redis.xgroup_create(feed, "engine", id="0", mkstream=True)
+    return await scripts.acknowledge(
+        0, lane=LANE, token="engine/1", feed=feed, group="engine", id="7-0"
+    )
+
+
+async def write(scripts: Scripts, *texts: str, after: int) -> None:
+    lines = [(1, "stdout", text) for text in texts]
+    await scripts.write_logs("w1", job="a-0-x", lines=lines, limit=100, after=after)
+
+
+@case
+async def write_logs(bench: Bench, scripts: Scripts) -> Any:
+    await write(scripts, "one", "two", after=0)
+
+
+@case
+async def write_logs__more(bench: Bench, scripts: Scripts) -> Any:
+    await write(bench.scripts, "one", "two", after=0)
+    await write(scripts, "three", "four", after=2)
+
+
+@case
+async def project(bench: Bench, scripts: Scripts) -> Any:
+    documents: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {"a": ["a-0-x"]}}
+    ends: dict[str, Any] = {"log_ttl_ms": 60_000, "state_ttl_ms": 60_000, "logs": []}
+    return await scripts.project(
+        "w1", version=2, status="completed", created=1, **documents, **ends
+    )
+
+
+#: What is answered the second time where that is not the same: the work had been done.
+SECOND_ANSWERS: dict[str, Any] = {
+    "append": Duplicate(3),
+    "append__creates": Duplicate(2),
+    "commit": Duplicate(3),
+    "commit__ends": Duplicate(3),
+    "settle": [("w1", "a", 0)],
+    "sweep": [0, 0, 0],
+    "project": False,
+}
+
+
+class EventLogOf(EventLog):
+    """The log of a bench, with other scripts."""
+
+    def __init__(self, bench: Bench, scripts: Scripts) -> None:
+        self.__dict__.update(bench.log.__dict__)
+        self.scripts = scripts
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    log = EventLog(settings, settings.redis_url or "")
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def way(settings: Settings) -> AsyncGenerator[tuple[Lossy, EventLog], None]:
+    """A way that loses replies, and a log that goes that way."""
+    async with lossy_way(settings.redis_url or "") as (lossy, url):
+        log = EventLog(msgspec.structs.replace(settings, redis_url=url), url)
+        yield lossy, log
+        await log.close()
+
+
+async def play(name: str, log: EventLog, scripts: Scripts) -> tuple[Any, dict[str, Any]]:
+    """Play a case on an empty Redis; what was answered, and what Redis holds afterwards."""
+    await log.redis.flushall()
+    bench = Bench(log)
+    await bench.create()
+    await bench.own()
+    answer = await CASES[name](bench, scripts)
+    return answer, await contents(log.redis)
+
+
+async def contents(redis: Any) -> dict[str, Any]:
+    """All keys: whether they end, and what they hold, apart from times."""
+    keys = [key.decode() for key in await redis.keys()]
+    return {key: (await redis.ttl(key) != -1, await content(redis, key)) for key in keys}
+
+
+async def content(redis: Any, key: str) -> Any:
+    match (await redis.type(key)).decode():
+        case "hash":
+            return {name: timeless(value) for name, value in (await redis.hgetall(key)).items()}
+        case "stream":
+            entries = await redis.xrange(key)
+            return [{**fields, b"ts": b""} for _, fields in entries]
+        case "zset":
+            members = await redis.zrange(key, 0, -1, withscores=True)
+            return {name: score > 0 for name, score in members}
+        case "list":
+            return await redis.lrange(key, 0, -1)
+        case "set":
+            return await redis.smembers(key)
+        case _:
+            return await redis.get(key)
+
+
+def timeless(value: bytes) -> bytes:
+    return re.sub(rb"\d{13}", b"(ms)", value)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_lost_reply_leaves_what_one_call_leaves(
+    name: str, log: EventLog, way: tuple[Lossy, EventLog]
+) -> None:
+    lossy, far = way
+    first, left = await play(name, log, log.scripts)
+    lossy.lose_reply()
+
+    again, found = await play(name, log, far.scripts)
+
+    assert lossy.lost == 1
+    assert found == left
+    assert again == SECOND_ANSWERS.get(name, first)
+
+
+def test_every_script_has_a_case() -> None:
+    public = {name for name, x in vars(Scripts).items() if inspect.iscoroutinefunction(x)}
+    assert {name.partition("__")[0] for name in CASES} == public - {"_run"}
+
+
+async def test_call_whose_replies_are_lost_again_and_again_counts_once(
+    log: EventLog, way: tuple[Lossy, EventLog]
+) -> None:
+    lossy, far = way
+    lossy.lose_reply(times=3)
+
+    _, found = await play("change_state", log, far.scripts)
+
+    assert lossy.lost == 3
+    assert found["workflow:w1:state"] == (False, {b"n": b"1"})
