@@ -21,7 +21,8 @@
 
     flow:<p>:feed                      STREAM  every append of the partition, for reactors
     flow:<p>:owners                    HASH    lane -> "<deadline> <token>"
-    flow:<p>:sessions                  ZSET    living workers and launchers by deadline
+    flow:<p>:sessions                  ZSET    living roles by deadline
+    flow:<p>:about                     HASH    session -> what it says of itself: role, host …
     flow:<p>:claims                    HASH    session -> token of its last claim
     flow:<p>:session:<session>         HASH    what a session has claimed, counted
     flow:<p>:active                    SET     workflows that have not ended

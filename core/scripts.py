@@ -444,8 +444,8 @@ class Scripts:
         return [int(count) for count in _decode(answer)]
 
     async def hand_back(self, partition: int, *, session: str, limit: int = 1000) -> list[int]:
-        """End a session: what it holds is free at once. Returns as `sweep`; call until all are 0."""
-        call = {"session": session, "limit": limit, "max_losses": 0}
+        """End a session: what it holds is free at once. Returns as `sweep`; call until all 0."""
+        call = {"session": session, "limit": limit}
         return [int(count) for count in _decode(await self._run("sweep", partition, **call))]
 
     async def acknowledge(

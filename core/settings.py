@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     agents: Path | None = None
     #: How long a silent process keeps what it owns.
     lease: float = 5.0
+    #: How long tasks that run may go on when their worker is asked to stop.
+    grace: float = 10.0
     #: Tasks that one worker runs at a time.
     slots: int = 100
     #: Agents that one launcher runs at a time.
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for name in ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.grace < 0:
+            raise ValueError(f"grace must not be below 0, got {self.grace}")
         if self.runtime not in ("auto", "docker", "process"):
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
         if self.log_level.lower() not in LOG_LEVELS:

@@ -9,7 +9,7 @@ log that has the events already gives nothing new.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -35,6 +35,8 @@ GROUP = "engine"
 READ = 256
 #: Workflows whose commits are under way at the same time.
 COMMITS = 8
+#: Longest time between two looks whether the lane is free, seconds.
+LOOK = 1.0
 #: Seconds between two notes of our position. A successor that starts too early decides nothing new.
 ACKNOWLEDGE = 0.2
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
@@ -102,14 +104,14 @@ class Engine:
             if await self._renew(token):
                 self.token = token
             else:
-                await anyio.sleep(self._log.settings.lease / 5)
+                await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
 
-    async def release(self, sessions: list[str]) -> None:
+    async def release(self, sessions: Sequence[str] = ()) -> None:
         """Let somebody else take over at once: the lane, and what the sessions hold."""
         await self._log.scripts.renew(
             self.partition,
-            lanes=[(self.lane, self.token)],
-            sessions=sessions,
+            lanes=[(self.lane, self.token)] if self.token else [],
+            sessions=list(sessions),
             lease_ms=0,
             release=True,
         )

@@ -18,11 +18,12 @@ import structlog
 from ..core import events as e
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
-from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.scripts import ClaimedJob
-from .runtimes.contract import Launch, Limits, LogLine, Outcome, Runtime, Started
+from .log_keeper import LogKeeper
+from .runtimes.contract import Launch, Limits, Outcome, Runtime, Started
+from .session import Session
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ class Launcher:
         self._opening = anyio.Lock()
         self.partition = partition
         self.lane = lane
-        self.session = new_session("launcher")
+        self._session = Session(event_log, "launcher", partition=partition, lane=lane, slots=slots)
         self._slots = slots
         #: Jobs claimed and not yet done with; slots are taken from the claim on.
         self._taken = 0
@@ -61,11 +62,15 @@ class Launcher:
         self._tasks: anyio.abc.TaskGroup | None = None
         bell.listen(self._hear)
 
+    @property
+    def session(self) -> str:
+        return self._session.name
+
     async def run(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                tasks.start_soon(self._heartbeat)
+                tasks.start_soon(self._session.keep)
                 await self._claim_forever(tasks)
         finally:
             if self._runtime:
@@ -77,6 +82,10 @@ class Launcher:
         while self._taken:
             self._emptied = anyio.Event()
             await self._emptied.wait()
+
+    async def hand_back(self) -> None:
+        """After `run`: the next launcher may take over at once the agents that run."""
+        await self._session.hand_back()
 
     def _hear(self, kind: str, workflow: str, subject: str) -> None:
         match kind:
@@ -92,14 +101,6 @@ class Launcher:
                 self._tasks.start_soon(self._stop, (workflow, subject))
             case _:
                 pass
-
-    async def _heartbeat(self) -> None:
-        lease = self._log.settings.lease
-        while True:
-            await self._log.scripts.renew(
-                self.partition, lanes=[], sessions=[self.session], lease_ms=int(lease * 1000)
-            )
-            await anyio.sleep(lease / 3)
 
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
@@ -167,7 +168,7 @@ class Launcher:
             return
         if not await self._record_launch(launch, token, runtime, started):
             return
-        outcome = await runtime.follow(launch, _LogKeeper(self._log, launch).keep)
+        outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
             await runtime.remove(launch)
 
@@ -257,25 +258,6 @@ class Launcher:
         if launch and self._runtime and name not in self._stopping:
             self._stopping.add(name)
             await self._runtime.stop(launch)
-
-
-class _LogKeeper:
-    """Pass an agent's output on to its stream; a follow that begins anew replaces it."""
-
-    def __init__(self, event_log: EventLog, launch: Launch) -> None:
-        self._log = event_log
-        self._launch = launch
-        self._kept = 0
-
-    async def keep(self, lines: list[LogLine]) -> None:
-        await self._log.scripts.write_logs(
-            self._launch.workflow,
-            job=self._launch.job,
-            lines=[(line.ts_ms, line.stream, line.text) for line in lines],
-            limit=self._log.settings.log_lines,
-            after=self._kept,
-        )
-        self._kept += len(lines)
 
 
 def launch_of(workflow: str, event: e.JobRequested) -> Launch:

@@ -4,6 +4,8 @@
 
 A worker holds its claims by a lease that it renews as a whole. One that fell silent longer finds
 its claims given to others: its results are refused and its tasks told to stop.
+
+One that is to stop is drained first, and ends its session then, which hands back what it still has.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ import msgspec
 import structlog
 
 from ..core.bell import Bell
-from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.scripts import ClaimedStep, ClaimedTask
+from ..reactors.session import Session
 from .execution import Runs, execute
 from .graph import WorkflowCode
 from .task import News, Task
@@ -54,24 +56,55 @@ class Worker:
         self.partition = partition
         self.lane = lane
         self.slots = slots
-        self.session = new_session("worker")
+        self._session = Session(
+            event_log,
+            "worker",
+            partition=partition,
+            lane=lane,
+            slots=slots,
+            definitions=self._codes,
+        )
         self.runs = Runs(event_log)
         self._news = News()
         self._threads = Threads()
         self._running: dict[tuple[str, str, int], tuple[Task, anyio.CancelScope]] = {}
         self._outcomes: list[Settlement] = []
         self._claims = 0
+        #: Claims under way, and tasks that are neither settled nor given up.
+        self._begun = 0
+        self._draining = False
+        self._drained = anyio.Event()
         #: The last claim took all it could, so there may be more to take.
         self._is_full = False
         self._wake = anyio.Event()
         self._gathered = anyio.Event()
         bell.listen(self._hear)
 
+    @property
+    def session(self) -> str:
+        return self._session.name
+
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._heartbeat)
+            tasks.start_soon(self._session.keep)
             tasks.start_soon(self._settle_forever)
             await self._claim_forever(tasks)
+
+    async def drain(self) -> None:
+        """Begin no more tasks; return when those that run are settled."""
+        self._draining = True
+        self._wake.set()
+        self._count(0)
+        await self._drained.wait()
+
+    async def hand_back(self) -> None:
+        """After `run`: others may claim at once what is still claimed."""
+        await self._session.hand_back()
+
+    def _count(self, begun: int) -> None:
+        self._begun += begun
+        if self._draining and not self._begun:
+            self._drained.set()
 
     def _hear(self, kind: str, workflow: str, subject: str) -> None:
         match kind:
@@ -94,25 +127,19 @@ class Worker:
             task.revoked = True
             scope.cancel()
 
-    async def _heartbeat(self) -> None:
-        lease = self._log.settings.lease
-        while True:
-            await self._log.scripts.renew(
-                self.partition, lanes=[], sessions=[self.session], lease_ms=int(lease * 1000)
-            )
-            await anyio.sleep(lease / 3)
-
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
-        while True:
+        while not self._draining:
             self._wake = anyio.Event()
             free = self.slots - len(self._running)
+            self._count(+1)
             claimed = await self._claim(free) if free else []
-            for step, token in claimed:
+            for step, token in [] if self._draining else claimed:
                 for task in step.tasks:
                     self._spawn(tasks, step, task, token)
+            self._count(-1)
             # Less than was asked for: the queues are empty until the bell rings.
             self._is_full = sum(len(step.tasks) for step, _ in claimed) >= free
-            if not self._is_full or len(self._running) >= self.slots:
+            if not self._draining and (not self._is_full or len(self._running) >= self.slots):
                 await self._wake.wait()
 
     async def _claim(self, want: int) -> list[tuple[ClaimedStep, str]]:
@@ -146,6 +173,7 @@ class Worker:
             retry_from_scratch=self._from_scratch(step),
         )
         scope = anyio.CancelScope()
+        self._count(+1)
         self._running[(step.workflow, step.step, index)] = (task, scope)
         tasks.start_soon(self._execute, task, scope, self._codes[step.name], step.args, item)
 
@@ -173,6 +201,8 @@ class Worker:
                 ((task.workflow, task.step), (task.index, task.token, kind, data))
             )
             self._gathered.set()
+        else:
+            self._count(-1)
         if self._is_full:
             self._wake.set()
 
@@ -183,6 +213,7 @@ class Worker:
             while self._outcomes:
                 batch, self._outcomes = self._outcomes[:SETTLED], self._outcomes[SETTLED:]
                 await self._settle(batch)
+                self._count(-len(batch))
 
     async def _settle(self, batch: list[Settlement]) -> None:
         groups: dict[tuple[str, str], list[tuple[int, str, str, str]]] = {}

@@ -12,6 +12,7 @@ for _, session in ipairs(call.sessions) do
   if redis.call('EXISTS', flow_key('session:' .. session)) == 0 then
     redis.call('ZREM', flow_key('sessions'), session)
     redis.call('HDEL', flow_key('claims'), session)
+    redis.call('HDEL', flow_key('about'), session)
   end
 end
 return reply(true)

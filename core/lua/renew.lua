@@ -4,7 +4,8 @@
 -- and from then on commits of the old owner are fenced. Deadlines are Redis' clock and only speed
 -- recovery: safety rests on the tokens.
 --
--- call: lanes [[lane, token]…], sessions [session…], lease_ms, release
+-- call: lanes [[lane, token]…], sessions [session…], about {session: JSON} (what they say of
+--       themselves, optional), lease_ms, release
 -- reply: [true | false (someone else has it)…] for the lanes
 local answers = {}
 for i, claim in ipairs(call.lanes) do
@@ -21,4 +22,5 @@ end
 for _, session in ipairs(call.sessions) do
   redis.call('ZADD', flow_key('sessions'), call.release and 0 or now + call.lease_ms, session)
 end
+for session, about in pairs(call.about or {}) do redis.call('HSET', flow_key('about'), session, about) end
 return reply(answers)

@@ -1,18 +1,19 @@
 -- Set or lift the limits of a queue; what waited for it may go on.
 --
--- call: queue ('*': all queues together), limit, depth (0: none)
+-- call: queue ('*': all queues together), limit, depth (0: none; left out: as it is)
 -- reply: {limit, depth, running, waiting}
 local function set(name, value)
-  if value == 0 then redis.call('HDEL', shared_key('queues'), call.queue .. ':' .. name)
-  else redis.call('HSET', shared_key('queues'), call.queue .. ':' .. name, value) end
+  local field = call.queue .. ':' .. name
+  if value == 0 then redis.call('HDEL', shared_key('queues'), field)
+  elseif value then redis.call('HSET', shared_key('queues'), field, value) end
+  return tonumber(redis.call('HGET', shared_key('queues'), field) or 0)
 end
 
-set('limit', call.limit)
-set('depth', call.depth)
+local limit, depth = set('limit', call.limit), set('depth', call.depth)
 local resource = 'queue:' .. call.queue
 unblock(resource, redis.call('SCARD', shared_key('blocked:' .. resource)))
 return reply({
-  call.limit, call.depth,
+  limit, depth,
   tonumber(redis.call('HGET', shared_key('running'), resource) or 0),
   tonumber(redis.call('HGET', shared_key('waiting'), call.queue) or 0),
 })

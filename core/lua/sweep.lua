@@ -5,7 +5,10 @@
 -- to the front of their queue; one that was lost `max_losses` times fails instead, because it may
 -- be what kills its workers. Jobs keep their id: the next launcher on that host finds the container.
 --
--- call: limit (entries), max_losses
+-- A process that stops hands back what it holds by the same code, for the one session that it names;
+-- nothing speaks against its tasks then, so that does not count as a loss.
+--
+-- call: limit (entries), max_losses (optional), session (the only one to take from, optional)
 -- reply: {tasks, jobs, lanes} (counts of what was taken back; call again while any is above 0)
 local counts = { 0, 0, 0 }
 
@@ -15,10 +18,14 @@ local function fail_poison(log, step, lease)
     'janitor', lease.version)
 end
 
+local function losses_of(lease)
+  return lease.losses + (call.session and 0 or 1)
+end
+
 local function requeue(log, step, lease)
   append(log, 'task.lost', task_json(step, lease.index, lease.attempt)
-    .. ',"worker":"' .. lease.session .. '"}', 'janitor', lease.version)
-  local entry = '[' .. lease.index .. ',' .. lease.attempt .. ',' .. (lease.losses + 1) .. ','
+    .. ',"worker":"' .. lease.session .. '"}', call.session or 'janitor', lease.version)
+  local entry = '[' .. lease.index .. ',' .. lease.attempt .. ',' .. losses_of(lease) .. ','
     .. log.version .. ',' .. lease.item .. ']'
   make_ready(log, step, { entry }, true)
 end
@@ -29,7 +36,7 @@ local function take_tasks(log, session, step)
     if lease.session == session and counts[1] < call.limit then
       counts[1] = counts[1] + 1
       release_task(log, step, lease)
-      if lease.losses + 1 >= call.max_losses then fail_poison(log, step, lease)
+      if call.max_losses and losses_of(lease) >= call.max_losses then fail_poison(log, step, lease)
       else requeue(log, step, lease) end
     end
   end
@@ -67,6 +74,7 @@ local function take_session(session)
   redis.call('DEL', key)
   redis.call('ZREM', flow_key('sessions'), session)
   redis.call('HDEL', flow_key('claims'), session)
+  redis.call('HDEL', flow_key('about'), session)
 end
 
 local function adopt(lane)
@@ -96,6 +104,10 @@ local function adopt(lane)
   redis.call('HDEL', flow_key('owners'), lane)
 end
 
+if call.session then
+  take_session(call.session)
+  return reply(counts)
+end
 for _, session in ipairs(redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf', now, 'LIMIT', 0, 10)) do
   if counts[1] < call.limit then take_session(session) end
 end

@@ -1,0 +1,80 @@
+"""One incarnation of a role: its name, its lease, and what it says of itself.
+
+What is claimed is claimed under the name of a session. While the session is kept, its claims are;
+when it falls silent the janitor hands them on, and a role that stops hands them back itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+
+import anyio
+import msgspec
+
+from ..core.ids import new_session
+from ..core.keys import SHARED
+from ..core.log import EventLog
+
+
+class About(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `flow:<p>:about` says of a session."""
+
+    role: str
+    host: str
+    pid: int
+    started_ms: int
+    lane: str = SHARED
+    #: Tasks or agents at a time; 0 for roles that run none.
+    slots: int = 0
+    #: Definitions that a worker has the code of.
+    definitions: list[str] = []
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Session:
+    def __init__(
+        self,
+        log: EventLog,
+        role: str,
+        *,
+        partition: int = 0,
+        lane: str = SHARED,
+        slots: int = 0,
+        definitions: Iterable[str] = (),
+    ) -> None:
+        self._log = log
+        self._partition = partition
+        self.name = new_session(role)
+        self._about = About(
+            role,
+            socket.gethostname(),
+            os.getpid(),
+            int(time.time() * 1000),
+            lane,
+            slots,
+            list(definitions),
+        )
+
+    async def keep(self) -> None:
+        """Renew the lease until cancelled."""
+        lease = self._log.settings.lease
+        about = {self.name: _encode(self._about).decode()}
+        while True:
+            await self._log.scripts.renew(
+                self._partition,
+                lanes=[],
+                sessions=[self.name],
+                lease_ms=int(lease * 1000),
+                about=about,
+            )
+            await anyio.sleep(lease / 3)
+
+    async def hand_back(self) -> None:
+        """End it: others may claim at once what it held. Nothing may be claimed under it after."""
+        while any(await self._log.scripts.hand_back(self._partition, session=self.name)):
+            pass
