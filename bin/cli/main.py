@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FlowError
-from .options import AsJson, References
+from . import roles
+from .options import AsJson
 from .redis import app as redis
 from .workflow import app as workflow
 
@@ -21,6 +22,8 @@ app = typer.Typer(
     help="Durable workflows of agents and Python steps on Redis.",
     epilog="Redis is the one of AGENTAINER_REDIS_URL, else an embedded one that starts by itself.",
 )
+for role in (roles.up, roles.reactors, roles.worker, roles.launcher):
+    app.command()(role)
 app.add_typer(workflow, name="workflow")
 app.add_typer(redis, name="redis")
 
@@ -43,32 +46,6 @@ def root(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def up(
-    references: References,
-    slots: Annotated[
-        int | None, typer.Option(min=1, help="Tasks to run at a time [AGENTAINER_SLOTS].")
-    ] = None,
-    agent_slots: Annotated[
-        int | None, typer.Option(min=1, help="Agents to run at a time [AGENTAINER_AGENT_SLOTS].")
-    ] = None,
-) -> None:
-    """Serve workflows until stopped.
-
-    Schedules them, runs their steps and launches their agents.
-
-    SIGTERM or Ctrl-C hands over what is under way and ends with 0; a second one ends at once.
-
-    \b
-    Examples:
-      agentainer up shop.orders:OrderWorkflow
-      agentainer up examples/data_processing.py --agent-slots 4
-    """
-    from . import up as service
-
-    service.up(references, slots=slots, agent_slots=agent_slots)
 
 
 @app.command("list")

@@ -29,6 +29,25 @@ References = Annotated[
     ),
 ]
 
+SomeReferences = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODULE:CLASS...",
+        help="MODULE:CLASS or FILE.py:CLASS; without CLASS all workflow classes that are there.",
+    ),
+]
+
+TaskSlots = Annotated[
+    int | None, typer.Option(min=1, help="Tasks to run at a time [AGENTAINER_SLOTS].")
+]
+
+AgentSlots = Annotated[
+    int | None, typer.Option(min=1, help="Agents to run at a time [AGENTAINER_AGENT_SLOTS].")
+]
+
+#: For the children of a supervisor: stop when stdin ends.
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
+
 Inputs = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,0 +1,102 @@
+"""The commands that serve: all roles in one process, or each in its own. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from .options import AgentSlots, References, SomeReferences, Supervised, TaskSlots
+
+
+class Only(StrEnum):
+    scheduler = "scheduler"
+    clock = "clock"
+    janitor = "janitor"
+    launcher = "launcher"
+
+
+def up(
+    references: SomeReferences = None,
+    slots: TaskSlots = None,
+    agent_slots: AgentSlots = None,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="Serve with this many processes; one that dies is replaced."),
+    ] = 1,
+    supervised: Supervised = False,
+) -> None:
+    """Serve workflows until stopped.
+
+    Schedules them, runs their steps and launches their agents. Without classes it runs no steps.
+
+    SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE), hands over what is left and ends
+    with 0; a second one ends at once.
+
+    \b
+    Examples:
+      agentainer up shop.orders:OrderWorkflow
+      agentainer up examples/data_processing.py --agent-slots 4
+      agentainer up shop.orders --processes 4
+    """
+    if processes > 1:
+        from .supervisor import supervise
+
+        supervise(references or [], processes=processes, slots=slots, agent_slots=agent_slots)
+        return
+    from .serving import roles_of_up, serve
+
+    serve(
+        roles_of_up(references or []),
+        references or [],
+        slots=slots,
+        agent_slots=agent_slots,
+        supervised=supervised,
+    )
+
+
+def reactors(
+    only: Annotated[
+        list[Only] | None, typer.Option(help="Have this role. May be repeated.")
+    ] = None,
+    agent_slots: AgentSlots = None,
+) -> None:
+    """Schedule workflows, without running steps or agents.
+
+    The roles are scheduler, clock and janitor unless --only says which. Of several schedulers one
+    works and the others stand by.
+
+    \b
+    Examples:
+      agentainer reactors
+      agentainer reactors --only janitor --only clock
+    """
+    from ..sdk.service import REACTORS
+    from .serving import serve
+
+    serve([one.value for one in only] if only else REACTORS, agent_slots=agent_slots)
+
+
+def worker(references: References, slots: TaskSlots = None) -> None:
+    """Run the steps of workflow classes.
+
+    SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE) and hands back the others.
+
+    \b
+    Examples:
+      agentainer worker shop.orders:OrderWorkflow --slots 8
+    """
+    from .serving import serve
+
+    serve(["worker"], references, slots=slots)
+
+
+def launcher(slots: AgentSlots = None) -> None:
+    """Run agents on this host.
+
+    SIGTERM or Ctrl-C leaves running agents to the next launcher on this host.
+    """
+    from .serving import serve
+
+    serve(["launcher"], agent_slots=slots)

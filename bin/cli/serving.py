@@ -1,0 +1,112 @@
+"""`agentainer up`, `reactors`, `worker` and `launcher`: serve in this process until a signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+import anyio
+import anyio.abc
+
+from ..core.connection import redact
+from ..core.log import EventLog
+from ..core.settings import Settings
+from ..reactors.runtimes.choose import choose_runtime
+from ..sdk.client import connect
+from ..sdk.graph import WorkflowCode
+from ..sdk.loop import run_loop
+from ..sdk.registry import load
+from ..sdk.service import ROLES, Service
+from .output import say
+from .session import prepare
+
+
+def serve(
+    roles: Collection[str],
+    references: Sequence[str] = (),
+    *,
+    slots: int | None = None,
+    agent_slots: int | None = None,
+    supervised: bool = False,
+) -> None:
+    """Have these roles in this process until SIGINT or SIGTERM."""
+    settings = prepare(slots=slots, agent_slots=agent_slots)
+    codes = load_all(references)
+
+    async def main(stop: anyio.Event) -> None:
+        async with anyio.create_task_group() as tasks:
+            if supervised:
+                tasks.start_soon(_stop_with_parent, stop)
+            await run_roles(settings, codes, roles, stop)
+            tasks.cancel_scope.cancel()
+
+    run_loop(lambda: until_signal(main))
+
+
+def roles_of_up(references: Sequence[str]) -> list[str]:
+    """All roles; without classes there are no steps that a worker could run."""
+    return [role for role in ROLES if references or role != "worker"]
+
+
+def load_all(references: Sequence[str]) -> list[WorkflowCode]:
+    return list({code.name: code for name in references for code in load(name)}.values())
+
+
+async def run_roles(
+    settings: Settings, codes: Sequence[WorkflowCode], roles: Collection[str], stop: anyio.Event
+) -> None:
+    async with connect(settings) as log:
+        runtime = await describe_runtime(log) if "launcher" in roles else None
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(Service(log, codes, roles=roles).run, stop)
+            say_what_runs(log, codes, roles, runtime)
+
+
+def say_what_runs(
+    log: EventLog, codes: Sequence[WorkflowCode], roles: Collection[str], runtime: str | None
+) -> None:
+    for code in codes:
+        say(f"serving {code.name} ({code.reference}): {', '.join(code.steps)}")
+    say(f"roles    {', '.join(role for role in ROLES if role in roles)}")
+    say(f"redis    {redact(log.connection.url)}")
+    if runtime:
+        say(f"runtime  {runtime}")
+    say("ready; Ctrl-C stops")
+
+
+async def describe_runtime(log: EventLog) -> str:
+    """Which runtime agents will get, and why. Raises RuntimeUnavailable before work is accepted."""
+    choice = await choose_runtime(log.settings, await log.installation())
+    await choice.runtime.close()
+    return choice.why
+
+
+async def until_signal(main: Callable[[anyio.Event], Awaitable[None]]) -> None:
+    """Run `main` with an event that the first SIGINT or SIGTERM sets; the second ends at once."""
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_listen, stop)
+        await main(stop)
+        tasks.cancel_scope.cancel()
+
+
+async def _listen(
+    stop: anyio.Event,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            if stop.is_set():
+                os._exit(128 + number)
+            say(f"{number.name}: handing over; once more stops at once")
+            stop.set()
+
+
+async def _stop_with_parent(stop: anyio.Event) -> None:
+    """Stop when the supervisor at the other end of stdin is gone, however it went."""
+    await anyio.wait_readable(sys.stdin)
+    stop.set()
