@@ -1,0 +1,553 @@
+"""Any calls of the scripts in any order: after each one all that must be true is true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from agentainer_flow.core import events as e
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.scripts import (
+    Appended,
+    Batch,
+    ClaimedStep,
+    Conflict,
+    Duplicate,
+    Fenced,
+    Found,
+    Lost,
+)
+from agentainer_flow.core.settings import load_settings
+
+from .bench import LANE, change
+from .scripts_model import QUEUE_MAX, STEPS, Flow, Job, Model, Task, check
+
+T = TypeVar("T")
+
+#: Which of several: any number, taken modulo how many there are.
+choices = st.integers(0, 50)
+flow_names = st.sampled_from(["w1", "w2", "w3"])
+step_names = st.sampled_from(sorted(STEPS))
+sessions = st.sampled_from(["s", "t", "u"])
+launchers = st.sampled_from(["l", "m"])
+delays = st.sampled_from([0, 1])
+
+LEASE = 600_000
+Event = tuple[str, str, int | None]
+
+
+def entry(event: e.Event) -> Event:
+    return event.type, e.encode_event(event), None
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.log = EventLog(load_settings(environ={}), url)
+        self.scripts = self.log.scripts
+        self.model = Model()
+        self.numbers = 0
+        self.commits: dict[str, str] = {}
+        self.last_claim: dict[str, tuple[str, set[tuple[str, str, int]]]] = {}
+        #: Claims of tasks and jobs that were good once.
+        self.old_tokens = ["nobody/0"]
+
+    def do(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(call)
+
+    def number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def teardown(self) -> None:
+        self.do(self.log.close())
+        self.runner.close()
+
+    @initialize()
+    def begin(self) -> None:
+        self.do(self.log.redis.flushall())
+        self.do(self.scripts.renew(0, lanes=[(LANE, "engine/1")], sessions=[], lease_ms=LEASE))
+        self.do(self.scripts.set_queue("narrow", limit=QUEUE_MAX["narrow"], depth=0))
+        for name in ("w1", "w2"):
+            self.create(name, 0, False)
+            for step in STEPS:
+                self.queue(name, step, 3, 0)
+
+    @invariant()
+    def all_is_well(self) -> None:
+        self.do(check(self.log, self.model))
+
+    def flows(self, *statuses: str) -> list[Flow]:
+        return [flow for flow in self.model.flows.values() if flow.status in statuses]
+
+    def leased(self, choice: int) -> tuple[Flow, Task] | None:
+        found = self.model.all("leased")
+        return found[choice % len(found)] if found else None
+
+    # Commands
+
+    @rule(name=flow_names, most=st.sampled_from([0, 0, 1, 3]), hurries=st.booleans())
+    def create(self, name: str, most: int, hurries: bool) -> None:
+        events = (e.WorkflowCreated("wf", "d"), e.WorkflowStarted())
+        meta: dict[str, Any] = {"lane": LANE, "name": f"def-{name}"}
+        meta |= {"max_parallel": most} if most else {}
+        meta |= {"timeout_ms": 1} if hurries else {}
+        outcome = self.do(
+            self.scripts.append(
+                name,
+                key=f"create {self.number()}",
+                content="",
+                events=[(x.type, e.encode_event(x)) for x in events],
+                by="client",
+                status="running",
+                meta=meta,
+            )
+        )
+        if name in self.model.flows:
+            assert isinstance(outcome, Conflict)
+        else:
+            assert isinstance(outcome, Appended)
+            self.model.flows[name] = Flow(name, most, hurries)
+
+    def command(
+        self, flow: Flow, event: e.Event, allowed: list[str], status: str, **flags: bool
+    ) -> None:
+        call: dict[str, Any] = {
+            "key": f"command {self.number()}",
+            "content": "c",
+            "events": [(event.type, e.encode_event(event))],
+            "by": "client",
+            "statuses": allowed,
+            "status": status,
+            **flags,
+        }
+        outcome = self.do(self.scripts.append(flow.id, **call))
+        if flow.status not in allowed:
+            assert isinstance(outcome, Conflict)
+            return
+        assert isinstance(outcome, Appended)
+        assert self.do(self.scripts.append(flow.id, **call)) == Duplicate(outcome.version)
+        flow.status = status
+
+    @rule(name=flow_names)
+    def pause(self, name: str) -> None:
+        if flow := self.model.flows.get(name):
+            self.command(flow, e.WorkflowPaused(), ["running"], "paused", suspend=True)
+
+    @rule(name=flow_names)
+    def resume(self, name: str) -> None:
+        if flow := self.model.flows.get(name):
+            self.command(flow, e.WorkflowResumed(), ["paused"], "running", wake=True)
+
+    @rule(name=flow_names, sure=choices)
+    def cancel(self, name: str, sure: int) -> None:
+        flow = self.model.flows.get(name)
+        if not flow or sure % 2 or flow.status not in ("running", "paused"):
+            return
+        event = e.WorkflowCancelRequested("enough")
+        self.command(flow, event, ["running", "paused"], "cancelling", wake=True)
+        self.drop_timers(flow)
+
+    @staticmethod
+    def drop_timers(flow: Flow) -> None:
+        flow.hurries = False
+        for task in flow.tasks.values():
+            task.impatient = False
+            if task.place == "delayed":
+                task.place = "gone"
+
+    # The engine
+
+    def commit(self, flow: Flow, *events: Event, **more: Any) -> Any:
+        self.commits[flow.id] = f"commit {self.number()}"
+        return self.send(flow, *events, **more)
+
+    def send(self, flow: Flow, *events: Event, token: str = "engine/1", **more: Any) -> Any:
+        given: dict[str, Any] = {"queue": [], "cancel": [], **more}
+        name = self.commits.get(flow.id, "none")
+        return self.do(
+            self.scripts.commit(
+                flow.id,
+                lane=LANE,
+                token=token,
+                commit=name,
+                events=list(events),
+                by="engine",
+                **given,
+            )
+        )
+
+    @rule(name=flow_names, step=step_names, count=st.integers(1, 4), patience=delays)
+    def queue(self, name: str, step: str, count: int, patience: int) -> None:
+        # One that decided just before a pause commits just after it.
+        flow = self.model.flows.get(name)
+        if not flow or flow.status not in ("running", "paused") or step in flow.cancelled:
+            return
+        first = sum(task.step == step for task in flow.tasks.values())
+        event = e.TasksQueued(step, first, count) if first else e.StepScheduled(step, 99, count)
+        indexes = range(first, first + count)
+        batch = Batch(step, STEPS[step], 0, [(i, 1, "null") for i in indexes], "{}", 0, patience)
+        assert isinstance(self.commit(flow, entry(event), queue=[batch]), Appended)
+        for i in indexes:
+            flow.tasks[(step, i)] = Task(step, i, "ready", impatient=bool(patience))
+
+    @rule(choice=choices, delay=delays, patience=delays)
+    def retry(self, choice: int, delay: int, patience: int) -> None:
+        found = [
+            (flow, task)
+            for flow, task in self.model.all("failed")
+            if flow.status in ("running", "paused")
+        ]
+        if not found:
+            return
+        flow, task = found[choice % len(found)]
+        again = task.attempt + 1
+        event = e.TaskRetried(task.step, task.index, again, delay)
+        tasks = [(task.index, again, "null")]
+        batch = Batch(task.step, STEPS[task.step], 0, tasks, None, delay, patience)
+        assert isinstance(self.commit(flow, entry(event), queue=[batch]), Appended)
+        flow.tasks[(task.step, task.index)] = Task(
+            task.step, task.index, "delayed" if delay else "ready", again, impatient=bool(patience)
+        )
+
+    @rule(choice=choices, sure=choices)
+    def fail_step(self, choice: int, sure: int) -> None:
+        # The engine may not have seen yet that the workflow is being cancelled.
+        flows = [flow for flow in self.flows("running", "paused", "cancelling") if flow.steps]
+        if not flows or sure % 2:
+            return
+        flow = flows[choice % len(flows)]
+        steps = flow.steps
+        failed = e.StepFailed(steps[0], e.Failure("ValueError", "no"))
+        rest = [entry(e.StepCancelled(step)) for step in steps[1:]]
+        outcome = self.commit(flow, entry(failed), *rest, cancel=steps, phase="failing")
+        assert isinstance(outcome, Appended)
+        if flow.status != "cancelling":
+            flow.status = "failing"
+        self.cancel_steps(flow, steps)
+
+    @rule(name=flow_names)
+    def wind_down(self, name: str) -> None:
+        flow = self.model.flows.get(name)
+        if flow and flow.status in ("failing", "cancelling") and (steps := flow.steps):
+            events = [entry(e.StepCancelled(step)) for step in steps]
+            assert isinstance(self.commit(flow, *events, cancel=steps), Appended)
+            self.cancel_steps(flow, steps)
+
+    def cancel_steps(self, flow: Flow, steps: list[str]) -> None:
+        for task in flow.at("ready", "leased", "delayed"):
+            task.place = "gone"
+        for step in steps:
+            flow.cancelled.add(step)
+            flow.stop_jobs(step)
+        self.drop_timers(flow)
+
+    @rule(name=flow_names)
+    def end(self, name: str) -> None:
+        flow = self.model.flows.get(name)
+        if not flow or flow.unsettled() or flow.at("leased", "ready", "delayed"):
+            return
+        if flow.status in ("failing", "cancelling") and flow.steps:
+            return
+        ends: dict[str, e.Event] = {
+            "running": e.WorkflowCompleted(),
+            "failing": e.WorkflowFailed(e.Failure("ValueError", "no")),
+            "cancelling": e.WorkflowCancelled(),
+        }
+        if (event := ends.get(flow.status)) and flow.tasks:
+            status = event.type.removeprefix("workflow.")
+            seen = self.version(flow)
+            early = self.commit(flow, entry(event), status=status, version=seen - 1)
+            assert isinstance(early, Conflict)
+            late = self.commit(flow, entry(event), status=status, version=seen)
+            assert isinstance(late, Appended)
+            flow.status = status
+
+    def version(self, flow: Flow) -> int:
+        return len(self.do(self.log.read(flow.id)))
+
+    @rule(name=flow_names)
+    def commit_again(self, name: str) -> None:
+        flow = self.model.flows.get(name)
+        if flow and name in self.commits:
+            event = ("step.cancelled", '{"step":"z"}', None)
+            assert isinstance(self.send(flow, event), Duplicate)
+            assert self.send(flow, event, token="engine/0") == Fenced()
+
+    @rule(name=flow_names)
+    def project(self, name: str) -> None:
+        flow = self.model.flows.get(name)
+        if not flow:
+            return
+        document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
+        for _ in range(2):
+            self.do(
+                self.scripts.project(
+                    name, version=self.version(flow), status=flow.status, **document
+                )
+            )
+        listed = self.do(self.log.redis.zscore(f"flow:0:workflows:{flow.status}", name))
+        assert listed is not None
+
+    # Workers
+
+    @rule(session=sessions, want=st.integers(1, 6))
+    def claim(self, session: str, want: int) -> None:
+        token = f"{session}/{self.number()}"
+        taken = placed(self.send_claim(session, token, want))
+        assert len(taken) <= want
+        for name, step, index in taken:
+            flow = self.model.flows[name]
+            task = flow.tasks[(step, index)]
+            assert flow.status == "running"
+            assert task.place == "ready"
+            task.place, task.token = "leased", token
+        assert len(taken) == want or not self.model.claimable()
+        self.last_claim[session] = (token, taken)
+
+    def send_claim(self, session: str, token: str, want: int) -> list[ClaimedStep]:
+        return self.do(
+            self.scripts.claim(
+                0,
+                lane=LANE,
+                session=session,
+                token=token,
+                want=want,
+                definitions=["def-w1", "def-w2", "def-w3"],
+                lease_ms=LEASE,
+            )
+        )
+
+    @rule(session=sessions)
+    def claim_again(self, session: str) -> None:
+        if session in self.last_claim:
+            token, taken = self.last_claim[session]
+            still = {
+                (f.id, x.step, x.index) for f, x in self.model.all("leased") if x.token == token
+            }
+            assert still <= taken
+            assert placed(self.send_claim(session, token, 9)) == still
+
+    @rule(choice=choices, fails=st.booleans(), stale=choices)
+    def settle(self, choice: int, fails: bool, stale: int) -> None:
+        found = self.leased(choice)
+        if not found:
+            return
+        flow, task = found
+        if stale % 4 == 0:
+            other = self.old_tokens[stale % len(self.old_tokens)]
+            refused = self.send_result(flow, task, other, fails)
+            assert refused == [(flow.id, task.step, task.index)]
+            return
+        assert self.send_result(flow, task, task.token, fails) == []
+        self.old_tokens.append(task.token)
+        task.place = "failed" if fails else "completed"
+        flow.stop_jobs(task.step, task.index)
+
+    def send_result(self, flow: Flow, task: Task, token: str, fails: bool) -> Any:
+        place = (task.step, task.index, task.attempt)
+        event = e.TaskCompleted(*place)
+        if fails:
+            event = e.TaskFailed(*place, e.Failure("ValueError", "no"))
+        result = (task.index, token, event.type, e.encode_event(event))
+        groups = [(flow.id, task.step, [result])]
+        return self.do(self.scripts.settle(0, session=token.partition("/")[0], groups=groups))
+
+    @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
+    def count(self, choice: int, by: int, twice: bool) -> None:
+        if not (found := self.leased(choice)):
+            return
+        flow, task = found
+        claim = {
+            "step": task.step,
+            "index": task.index,
+            "token": task.token,
+            "write": self.number(),
+        }
+        flow.state["n"] = flow.state.get("n", 0) + by
+        for _ in range(1 + twice):
+            answer = self.do(
+                self.scripts.change_state(
+                    flow.id, by="w", changes=[change("incr", by=by)], claim=claim
+                )
+            )
+            assert answer == [str(flow.state["n"])]
+
+    @rule(choice=choices, value=st.integers(0, 3))
+    def record(self, choice: int, value: int) -> None:
+        if not (found := self.leased(choice)):
+            return
+        flow, task = found
+        effect = f"run:{task.step}:{task.index}:n:1"
+        call: dict[str, Any] = {"step": task.step, "index": task.index, "effect": effect}
+        first = self.do(self.log.redis.hget(f"workflow:{flow.id}:effects", effect))
+        stands = self.do(
+            self.scripts.record_effect(
+                flow.id, token=task.token, name='"n"', value=str(value), **call
+            )
+        )
+        assert stands == (first.decode() if first else str(value))
+        lost = self.scripts.record_effect(flow.id, token="nobody/0", name='"n"', value="1", **call)
+        assert self.do(lost) == Lost()
+
+    # Agents
+
+    @rule(choice=choices)
+    def request_job(self, choice: int) -> None:
+        if not (found := self.leased(choice)):
+            return
+        flow, task = found
+        base = f"{task.step}-{task.index}-x"
+        answer = self.do(
+            self.scripts.request_job(
+                flow.id,
+                step=task.step,
+                index=task.index,
+                token=task.token,
+                effect=f"agent:{task.step}:{task.index}:x:1",
+                base=base,
+                rest='{"attempt":1,"name":"x","spec":{"image":"i"}}',
+            )
+        )
+        assert isinstance(answer, Found)
+        if answer.job not in flow.jobs:
+            family = [job for job in flow.jobs.values() if job.id.partition("~")[0] == base]
+            assert all(job.settled for job in family)
+            flow.jobs[answer.job] = Job(answer.job, task.step, task.index)
+
+    @rule(session=launchers, want=st.integers(1, 3))
+    def claim_jobs(self, session: str, want: int) -> None:
+        token = f"{session}/{self.number()}"
+        call: dict[str, Any] = {"lane": LANE, "session": session, "token": token}
+        taken = self.do(self.scripts.claim_jobs(0, want=want, lease_ms=LEASE, **call))
+        assert self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call)) == taken
+        for claimed in taken:
+            flow = self.model.flows[claimed.workflow]
+            job = flow.jobs[claimed.job]
+            assert not job.token
+            assert job.state == "stopping" or flow.status != "paused"
+            job.token = token
+            job.state = "taken" if job.state == "queued" else job.state
+        assert len(taken) == want or not self.waiting_jobs()
+
+    def waiting_jobs(self) -> list[Job]:
+        return [
+            job
+            for flow in self.model.flows.values()
+            for job in flow.unsettled()
+            if not job.token and (job.state == "stopping" or flow.status != "paused")
+        ]
+
+    @rule(choice=choices, kind=st.sampled_from(["launched", "succeeded", "failed", "cancelled"]))
+    def settle_job(self, choice: int, kind: str) -> None:
+        found = [(f, job) for f in self.model.flows.values() for job in f.unsettled() if job.token]
+        if not found:
+            return
+        flow, job = found[choice % len(found)]
+        rest = {
+            "launched": '{"container":"c","host":"h","runtime":"r"}',
+            "failed": '{"error":{"type":"failed","message":"m"}}',
+        }.get(kind, "{}")
+        call: dict[str, Any] = {"job": job.id, "type": f"job.{kind}", "rest": rest}
+        call["final"] = kind != "launched"
+        assert self.do(self.scripts.settle_job(flow.id, token="nobody/0", **call)) == "lost"
+        first = self.do(self.scripts.settle_job(flow.id, token=job.token, **call))
+        assert self.do(self.scripts.settle_job(flow.id, token=job.token, **call)) == first
+        if call["final"]:
+            assert first == ("stopping" if job.state == "stopping" else "appended")
+            job.state = "failed" if kind in ("failed", "cancelled") else "ended"
+
+    @rule(choice=choices)
+    def stop_job(self, choice: int) -> None:
+        found = [
+            (flow, task, job)
+            for flow, task in self.model.all("leased")
+            for job in flow.jobs.values()
+            if (job.step, job.index) == (task.step, task.index)
+        ]
+        if not found:
+            return
+        flow, task, job = found[choice % len(found)]
+        call: dict[str, Any] = {"step": task.step, "index": task.index, "job": job.id}
+        assert self.do(self.scripts.stop_job(flow.id, token="nobody/0", **call)) == "lost"
+        assert self.do(self.scripts.stop_job(flow.id, token=task.token, **call)) == "stopped"
+        if not job.settled:
+            job.state = "failed" if job.state == "queued" else "stopping"
+
+    # The janitor and the clock
+
+    @rule(session=st.sampled_from(["s", "t", "u", "l", "m"]), limit=st.sampled_from([1, 100]))
+    def die(self, session: str, limit: int) -> None:
+        self.do(self.scripts.renew(0, lanes=[], sessions=[session], lease_ms=0))
+        while any(self.do(self.scripts.sweep(0, limit=limit, max_losses=3))):
+            pass
+        self.last_claim.pop(session, None)
+        for _, task in self.model.all("leased"):
+            if task.token.startswith(f"{session}/"):
+                self.old_tokens.append(task.token)
+                task.losses += 1
+                task.place, task.token = ("failed" if task.losses == 3 else "ready"), ""
+        for flow in self.model.flows.values():
+            for job in flow.unsettled():
+                if job.token.startswith(f"{session}/"):
+                    job.token = ""
+                    job.state = "stopping" if job.state == "stopping" else "queued"
+
+    @rule(session=sessions)
+    def live_on(self, session: str) -> None:
+        assert self.do(
+            self.scripts.renew(0, lanes=[(LANE, "engine/1")], sessions=[session], lease_ms=LEASE)
+        ) == [True]
+
+    @precondition(lambda self: self.model.flows)
+    @rule()
+    def fire(self) -> None:
+        """Time passes: every timer is due after a millisecond."""
+        while self.do(self.scripts.fire(0, lane=LANE)) >= 0:
+            pass
+        for flow in self.model.flows.values():
+            if flow.status == "paused" or flow.ended:
+                continue
+            for task in flow.tasks.values():
+                if task.place == "delayed":
+                    task.place = "ready"
+                if task.impatient and task.place == "ready":
+                    task.place = "failed"
+                task.impatient = False
+            if flow.hurries:
+                flow.status, flow.hurries = "failing", False
+
+
+def placed(claimed: list[ClaimedStep]) -> set[tuple[str, str, int]]:
+    return {
+        (step.workflow, step.step, msgspec.json.decode(task.entry)[0])
+        for step in claimed
+        for task in step.tasks
+    }
+
+
+def test_any_order_of_calls_keeps_what_must_hold(each_redis_url: str) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(each_redis_url),
+        settings=hypothesis_settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
