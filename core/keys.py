@@ -76,6 +76,9 @@ class Keys:
     def flow(self, partition: int, *parts: str) -> str:
         return ":".join([f"{self.prefix}flow:{partition}", *parts])
 
+    def shared(self, part: str) -> str:
+        return f"{self.prefix}flow:{part}"
+
     def feed(self, partition: int, lane: str = SHARED) -> str:
         return (
             self.flow(partition, "feed") if lane == SHARED else self.flow(partition, lane, "feed")

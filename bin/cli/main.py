@@ -10,6 +10,7 @@ import typer
 from ..core.errors import FlowError
 from . import roles
 from .options import AsJson
+from .queue import app as queue
 from .redis import app as redis
 from .workflow import app as workflow
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 for role in (roles.up, roles.reactors, roles.worker, roles.launcher):
     app.command()(role)
 app.add_typer(workflow, name="workflow")
+app.add_typer(queue, name="queue")
 app.add_typer(redis, name="redis")
 
 
