@@ -73,7 +73,8 @@ end
 if #call.cancel > 0 then drop_timers(log) end
 
 redis.call('HSET', meta, 'commit', call.commit)
-if call.phase then redis.call('HSET', meta, 'status', call.phase) end
+-- A cancellation that the engine had yet to see stays one.
+if call.phase and log.status ~= 'cancelling' then redis.call('HSET', meta, 'status', call.phase) end
 if call.status then
   redis.call('HSET', meta, 'status', call.status)
   redis.call('SREM', flow_key('active'), call.id)
