@@ -148,12 +148,15 @@ local function count_waiting(queue, n)
 end
 
 -- Let workflows that waited for a shared limit join their rings again, one per slot that is free.
+-- Those that were paused or have nothing ready any more use none and are passed over.
 local function unblock(resource, n)
-  local members = redis.call('SPOP', shared_key('blocked:' .. resource), n)
-  for _, member in ipairs(members) do
+  while n > 0 do
+    local member = redis.call('SPOP', shared_key('blocked:' .. resource))
+    if not member then return end
     local partition, id = string.match(member, '^(%d+)|(.*)$')
     local log = open_log(id)
-    if log and log.status == 'running' then
+    if log and log.status == 'running' and redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then
+      n = n - 1
       log.partition = partition
       join_ring(log)
       redis.call('XADD', call.ns .. 'flow:' .. partition .. ':' .. log.lane .. ':bell', 'MAXLEN', '~', 1000,
@@ -179,12 +182,13 @@ local function release_task(log, step, lease)
 end
 
 -- Timers: `workflow:<id>:timers` keeps what is to happen, `flow:<p>:<lane>:timers` when. A paused
--- workflow has only the former, so its timers wait.
+-- workflow has only the former, so its timers wait; also those of a commit that crossed the pause.
 local function timer_key(lane) return flow_key(lane .. ':timers') end
 
 local function set_timer(log, name, delay_ms, payload)
   local due = string.format('%.0f', now + delay_ms)
   redis.call('HSET', workflow_key(log.id, 'timers'), name, due .. ' ' .. payload)
+  if log.status == 'paused' then return end
   redis.call('ZADD', timer_key(log.lane), due, log.id .. '|' .. name)
   log.timed = true
 end
