@@ -234,6 +234,12 @@ async def sweep(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def hand_back(bench: Bench, scripts: Scripts) -> Any:
+    await launched(bench)
+    return await scripts.hand_back(0, session="s")
+
+
+@case
 async def acknowledge(bench: Bench, scripts: Scripts) -> Any:
     feed = bench.log.keys.feed(0)
     await bench.log.redis.xgroup_create(feed, "engine", id="0", mkstream=True)
@@ -275,6 +281,7 @@ SECOND_ANSWERS: dict[str, Any] = {
     "commit__ends": Duplicate(3),
     "settle": [("w1", "a", 0)],
     "sweep": [0, 0, 0],
+    "hand_back": [0, 0, 0],
     "project": False,
 }
 
