@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,6 +46,8 @@ step_names = st.sampled_from(sorted(STEPS))
 sessions = st.sampled_from(["s", "t", "u"])
 launchers = st.sampled_from(["l", "m"])
 delays = st.sampled_from([0, 1])
+#: For what cuts a story short.
+rarely = st.sampled_from([False] * 7 + [True])
 
 LEASE = 600_000
 Event = tuple[str, str, int | None]
@@ -101,7 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     # Commands
 
-    @rule(name=flow_names, most=st.sampled_from([0, 0, 1, 3]), hurries=st.booleans())
+    @rule(name=flow_names, most=st.sampled_from([0, 0, 1, 3]), hurries=rarely)
     def create(self, name: str, most: int, hurries: bool) -> None:
         events = (e.WorkflowCreated("wf", "d"), e.WorkflowStarted())
         meta: dict[str, Any] = {"lane": LANE, "name": f"def-{name}"}
@@ -149,15 +152,16 @@ class Machine(RuleBasedStateMachine):
         if flow := self.model.flows.get(name):
             self.command(flow, e.WorkflowPaused(), ["running"], "paused", suspend=True)
 
+    @precondition(lambda self: self.flows("paused"))
     @rule(name=flow_names)
     def resume(self, name: str) -> None:
         if flow := self.model.flows.get(name):
             self.command(flow, e.WorkflowResumed(), ["paused"], "running", wake=True)
 
-    @rule(name=flow_names, sure=choices)
-    def cancel(self, name: str, sure: int) -> None:
+    @rule(name=flow_names, sure=rarely)
+    def cancel(self, name: str, sure: bool) -> None:
         flow = self.model.flows.get(name)
-        if not flow or sure % 2 or flow.status not in ("running", "paused"):
+        if not flow or not sure or flow.status not in ("running", "paused"):
             return
         event = e.WorkflowCancelRequested("enough")
         self.command(flow, event, ["running", "paused"], "cancelling", wake=True)
@@ -206,6 +210,7 @@ class Machine(RuleBasedStateMachine):
         for i in indexes:
             flow.tasks[(step, i)] = Task(step, i, "ready", impatient=bool(patience))
 
+    @precondition(lambda self: self.model.all("failed"))
     @rule(choice=choices, delay=delays, patience=delays)
     def retry(self, choice: int, delay: int, patience: int) -> None:
         found = [
@@ -225,11 +230,11 @@ class Machine(RuleBasedStateMachine):
             task.step, task.index, "delayed" if delay else "ready", again, impatient=bool(patience)
         )
 
-    @rule(choice=choices, sure=choices)
-    def fail_step(self, choice: int, sure: int) -> None:
+    @rule(choice=choices, sure=rarely)
+    def fail_step(self, choice: int, sure: bool) -> None:
         # The engine may not have seen yet that the workflow is being cancelled.
         flows = [flow for flow in self.flows("running", "paused", "cancelling") if flow.steps]
-        if not flows or sure % 2:
+        if not flows or not sure:
             return
         flow = flows[choice % len(flows)]
         steps = flow.steps
@@ -241,6 +246,7 @@ class Machine(RuleBasedStateMachine):
             flow.status = "failing"
         self.cancel_steps(flow, steps)
 
+    @precondition(lambda self: self.flows("failing", "cancelling"))
     @rule(name=flow_names)
     def wind_down(self, name: str) -> None:
         flow = self.model.flows.get(name)
@@ -306,6 +312,7 @@ class Machine(RuleBasedStateMachine):
 
     # Workers
 
+    @precondition(lambda self: self.model.all("ready"))
     @rule(session=sessions, want=st.integers(1, 6))
     def claim(self, session: str, want: int) -> None:
         token = f"{session}/{self.number()}"
@@ -333,6 +340,7 @@ class Machine(RuleBasedStateMachine):
             )
         )
 
+    @precondition(lambda self: self.last_claim)
     @rule(session=sessions)
     def claim_again(self, session: str) -> None:
         if session in self.last_claim:
@@ -343,6 +351,7 @@ class Machine(RuleBasedStateMachine):
             assert still <= taken
             assert placed(self.send_claim(session, token, 9)) == still
 
+    @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, fails=st.booleans(), stale=choices)
     def settle(self, choice: int, fails: bool, stale: int) -> None:
         found = self.leased(choice)
@@ -368,6 +377,7 @@ class Machine(RuleBasedStateMachine):
         groups = [(flow.id, task.step, [result])]
         return self.do(self.scripts.settle(0, session=token.partition("/")[0], groups=groups))
 
+    @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
     def count(self, choice: int, by: int, twice: bool) -> None:
         if not (found := self.leased(choice)):
@@ -388,6 +398,7 @@ class Machine(RuleBasedStateMachine):
             )
             assert answer == [str(flow.state["n"])]
 
+    @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, value=st.integers(0, 3))
     def record(self, choice: int, value: int) -> None:
         if not (found := self.leased(choice)):
@@ -407,6 +418,7 @@ class Machine(RuleBasedStateMachine):
 
     # Agents
 
+    @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices)
     def request_job(self, choice: int) -> None:
         if not (found := self.leased(choice)):
@@ -430,6 +442,7 @@ class Machine(RuleBasedStateMachine):
             assert all(job.settled for job in family)
             flow.jobs[answer.job] = Job(answer.job, task.step, task.index)
 
+    @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
     @rule(session=launchers, want=st.integers(1, 3))
     def claim_jobs(self, session: str, want: int) -> None:
         token = f"{session}/{self.number()}"
@@ -453,6 +466,7 @@ class Machine(RuleBasedStateMachine):
             if not job.token and (job.state == "stopping" or flow.status != "paused")
         ]
 
+    @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
     @rule(choice=choices, kind=st.sampled_from(["launched", "succeeded", "failed", "cancelled"]))
     def settle_job(self, choice: int, kind: str) -> None:
         found = [(f, job) for f in self.model.flows.values() for job in f.unsettled() if job.token]
@@ -472,6 +486,7 @@ class Machine(RuleBasedStateMachine):
             assert first == ("stopping" if job.state == "stopping" else "appended")
             job.state = "failed" if kind in ("failed", "cancelled") else "ended"
 
+    @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
     @rule(choice=choices)
     def stop_job(self, choice: int) -> None:
         found = [
@@ -491,17 +506,28 @@ class Machine(RuleBasedStateMachine):
 
     # The janitor and the clock
 
-    @rule(session=st.sampled_from(["s", "t", "u", "l", "m"]), limit=st.sampled_from([1, 100]))
-    def die(self, session: str, limit: int) -> None:
-        self.do(self.scripts.renew(0, lanes=[], sessions=[session], lease_ms=0))
-        while any(self.do(self.scripts.sweep(0, limit=limit, max_losses=3))):
+    @rule(
+        session=st.sampled_from(["s", "t", "u", "l", "m"]),
+        limit=st.sampled_from([1, 100]),
+        falls_silent=st.booleans(),
+    )
+    def end_session(self, session: str, limit: int, falls_silent: bool) -> None:
+        take_back: Callable[[], Coroutine[Any, Any, list[int]]]
+        take_back = partial(self.scripts.hand_back, 0, session=session, limit=limit)
+        if falls_silent:
+            self.do(self.scripts.renew(0, lanes=[], sessions=[session], lease_ms=0))
+            take_back = partial(self.scripts.sweep, 0, limit=limit, max_losses=3)
+        while any(self.do(take_back())):
             pass
         self.last_claim.pop(session, None)
         for _, task in self.model.all("leased"):
             if task.token.startswith(f"{session}/"):
                 self.old_tokens.append(task.token)
-                task.losses += 1
-                task.place, task.token = ("failed" if task.losses == 3 else "ready"), ""
+                task.losses += falls_silent
+                task.place, task.token = (
+                    ("failed" if falls_silent and task.losses >= 3 else "ready"),
+                    "",
+                )
         for flow in self.model.flows.values():
             for job in flow.unsettled():
                 if job.token.startswith(f"{session}/"):
@@ -514,7 +540,6 @@ class Machine(RuleBasedStateMachine):
             self.scripts.renew(0, lanes=[(LANE, "engine/1")], sessions=[session], lease_ms=LEASE)
         ) == [True]
 
-    @precondition(lambda self: self.model.flows)
     @rule()
     def fire(self) -> None:
         """Time passes: every timer is due after a millisecond."""
