@@ -151,23 +151,26 @@ class Engine:
         if is_new:
             await self._take_stock()
         reader: Any = self._log.connection.reader()
-        noted = anyio.current_time()
+        noted, noted_at = position, anyio.current_time()
         try:
             while True:
-                entries = await self._read(reader, position)
+                # After a burst its end is noted soon, so that the position tells how far we are.
+                entries = await self._read(
+                    reader, position, BLOCK if position == noted else ACKNOWLEDGE
+                )
                 if entries:
                     await self._handle([decode_feed_entry(entry) for entry in entries])
                     position = entries[-1][0].decode()
-                if not entries or anyio.current_time() > noted + ACKNOWLEDGE:
+                if not entries or anyio.current_time() > noted_at + ACKNOWLEDGE:
                     await self._acknowledge(position)
-                    noted = anyio.current_time()
+                    noted, noted_at = position, anyio.current_time()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.connection.drop(reader)
 
-    async def _read(self, reader: Any, position: str) -> list[Any]:
+    async def _read(self, reader: Any, position: str, block: float) -> list[Any]:
         try:
-            answer = await reader.xread({self._feed: position}, count=READ, block=int(BLOCK * 1000))
+            answer = await reader.xread({self._feed: position}, count=READ, block=int(block * 1000))
         except exceptions.RedisError as error:
             if not is_passing(error):
                 raise

@@ -74,6 +74,22 @@ def list_agents(
     agents.show(ended=ended, limit=limit, as_json=as_json)
 
 
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say who runs, what lags, what waits and why, and what Redis promises.
+
+    Exit code 0 when all is well, 1 when something needs an operator.
+
+    \b
+    Examples:
+      agentainer doctor
+      agentainer doctor --json
+    """
+    from .doctor import examine
+
+    raise typer.Exit(0 if examine(as_json=as_json) else 1)
+
+
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 130 interrupted."""
     try:

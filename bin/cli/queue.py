@@ -24,7 +24,12 @@ def _read_number(text: str) -> int:
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List the queues that have limits or tasks; * is all of them together."""
+    """List the queues that have limits or tasks; * is all of them together.
+
+    \b
+    Examples:
+      agentainer queue list
+    """
     from . import queues
 
     queues.show(as_json=as_json)

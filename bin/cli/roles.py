@@ -96,6 +96,10 @@ def launcher(slots: AgentSlots = None) -> None:
     """Run agents on this host.
 
     SIGTERM or Ctrl-C leaves running agents to the next launcher on this host.
+
+    \b
+    Examples:
+      agentainer launcher --slots 4
     """
     from .serving import serve
 

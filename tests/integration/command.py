@@ -33,6 +33,7 @@ class Command:
             "AGENTAINER_HOME": str(folder / "home"),
             "AGENTAINER_RUNTIME": "process",
             "AGENTAINER_LEASE": "2",
+            "AGENTAINER_GRACE": "1",
             "COLUMNS": "200",
         }
         self._running: list[Background] = []

@@ -28,7 +28,13 @@ JSON = st.recursive(
 
 COMMANDS = [
     ["up"],
+    ["reactors"],
+    ["worker"],
+    ["launcher"],
+    ["doctor"],
     ["list"],
+    ["queue", "list"],
+    ["queue", "set"],
     *(["workflow", v] for v in ("run", "start", "list", "status", "events", "logs", "cancel")),
 ]
 

@@ -1,0 +1,136 @@
+"""Say what is wrong with an installation and what waits for what, one sentence each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from ..core.keys import SHARED
+from ..projections.queues import ALL_QUEUES, QueueView
+from .health import COUNTED, Facts, Unread, Waiting
+
+#: Seconds that things may take before somebody is missing.
+PATIENCE = 5.0
+#: Age (s) from which an unread entry of the feed is overdue.
+OVERDUE = 2.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    #: A problem needs an operator; what waits does so by somebody's wish.
+    kind: Literal["problem", "waiting"]
+    text: str
+    workflow: str = ""
+    step: str = ""
+
+
+def diagnose(facts: Facts, later: Unread) -> list[Finding]:
+    """What there is to say; `later` is how far the engine was behind a moment after."""
+    return [
+        *(Finding("problem", text) for text in _problems(facts, later)),
+        *(Finding("waiting", f"Workflow {name} is paused.", name) for name in facts.paused),
+        *(_finding(facts, step) for step in facts.waiting if step.status != "paused"),
+        *(Finding("waiting", text) for queue in facts.queues for text in _of_queue(queue)),
+    ]
+
+
+def _problems(facts: Facts, later: Unread) -> Iterator[str]:
+    roles = {one.role for one in facts.members if one.lives and one.lane == SHARED}
+    if facts.shared and not facts.owner:
+        yield (
+            f"No engine owns the lane; {_count(facts.shared, 'workflow waits', 'workflows wait')}; "
+            "start `agentainer reactors` or `agentainer up`."
+        )
+    elif facts.owner:
+        yield from _lag(facts, later)
+    if facts.jobs_waiting and "launcher" not in roles:
+        yield (
+            f"No launcher runs; {_count(facts.jobs_waiting, 'agent waits', 'agents wait')}; "
+            "start `agentainer launcher`."
+        )
+    if facts.timers_due and facts.timer_late_s > PATIENCE:
+        yield (
+            f"{_count(facts.timers_due, 'timer is', 'timers are')} due, the first since "
+            f"{facts.timer_late_s:.0f} s; "
+            + (
+                "no clock runs."
+                if "clock" not in roles
+                else "the clock that runs lets none happen."
+            )
+        )
+    for one in facts.members:
+        if one.lease_left_s < -PATIENCE and one.claimed:
+            yield (
+                f"{one.role} {one.host}:{one.pid} is silent since {-one.lease_left_s:.0f} s and "
+                f"holds {_count(one.claimed, 'task or agent', 'tasks and agents')}; "
+                + ("no janitor runs." if "janitor" not in roles else "the janitor takes none back.")
+            )
+
+
+def _lag(facts: Facts, later: Unread) -> Iterator[str]:
+    """An engine that holds the lane has to get on."""
+    before = facts.unread
+    if later.oldest_s < OVERDUE or not later.entries:
+        return
+    entries = f"{later.entries}{'+' if later.entries == COUNTED else ''} entries"
+    if later.position == before.position:
+        yield (
+            f"The engine {facts.owner} owns the lane and does not get on: {entries} of the feed "
+            f"wait, the first since {later.oldest_s:.0f} s; restart it."
+        )
+    elif later.oldest_s > before.oldest_s:
+        yield (
+            f"The engine {facts.owner} falls behind: {entries} of the feed wait, the first since "
+            f"{later.oldest_s:.0f} s."
+        )
+
+
+def _finding(facts: Facts, step: Waiting) -> Finding:
+    kind, why = _why(facts, step)
+    what = f"Workflow {step.workflow} step {step.step}: {_count(step.ready, 'task')} ready, {why}."
+    return Finding(kind, what, step.workflow, step.step)
+
+
+def _why(facts: Facts, step: Waiting) -> tuple[Literal["problem", "waiting"], str]:
+    workers = [
+        one
+        for one in facts.members
+        if one.lives and one.lane == SHARED and step.definition in one.definitions
+    ]
+    if step.limit:
+        return "waiting", f"and {step.limit}"
+    for queue in facts.queues:
+        if queue.name in (step.queue, ALL_QUEUES) and queue.is_limited:
+            return "waiting", f"and {_running(queue)}"
+    if not workers:
+        return "problem", f"but no worker serves definition {step.definition!r}"
+    slots, claimed = sum(one.slots for one in workers), sum(one.claimed for one in workers)
+    if claimed >= slots:
+        return "waiting", f"and all {slots} slots of {_count(len(workers), 'worker')} are taken"
+    if step.oldest_s > PATIENCE:
+        return "problem", (
+            f"for {step.oldest_s:.0f} s, and {_count(len(workers), 'worker')} with free slots "
+            "take none"
+        )
+    return "waiting", "about to be taken"
+
+
+def _of_queue(queue: QueueView) -> Iterator[str]:
+    if queue.is_full:
+        yield (
+            f"New workflows are refused: {_name(queue)} is full, {queue.waiting} tasks wait and "
+            f"{queue.depth} may."
+        )
+
+
+def _running(queue: QueueView) -> str:
+    return f"{_name(queue)} is limited: {queue.running} of {queue.limit} run"
+
+
+def _name(queue: QueueView) -> str:
+    return "all queues together" if queue.name == ALL_QUEUES else f"queue {queue.name!r}"
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"

@@ -1,0 +1,130 @@
+"""What `doctor` makes of the facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from agentainer_flow.projections.queues import QueueView
+from agentainer_flow.sdk.diagnosis import diagnose
+from agentainer_flow.sdk.health import Facts, Member, Unread, Waiting
+from agentainer_flow.sdk.redis_health import crash_loses, problems
+
+NOTHING = Unread(0, 0, "9-0")
+STEP = Waiting("w1", "orders", "running", "ship", 3, 1.0, "gpu", "")
+IDLE = Facts([], "", 0, NOTHING, 0, 0, [], [], 0, 0, 0, [])
+
+
+def member(role: str, **more: Any) -> Member:
+    given: dict[str, Any] = {
+        "slots": 2,
+        "definitions": ["orders"],
+        "claimed": 0,
+        "lease_left_s": 3.0,
+        **more,
+    }
+    return Member(f"{role}@h:1:x", role, "h", 1, "shared", **given)
+
+
+def owned(**more: Any) -> Facts:
+    return replace(IDLE, owner="h:1", owner_left_s=3, active=1, shared=1, **more)
+
+
+def problem(facts: Facts, later: Unread = NOTHING) -> str:
+    return " ".join(found.text for found in diagnose(facts, later) if found.kind == "problem")
+
+
+def waiting(facts: Facts) -> str:
+    return " ".join(found.text for found in diagnose(facts, NOTHING) if found.kind == "waiting")
+
+
+def test_nothing_to_do_needs_nobody() -> None:
+    assert diagnose(IDLE, NOTHING) == []
+
+
+def test_work_needs_an_engine() -> None:
+    assert "No engine owns the lane; 2 workflows wait" in problem(replace(IDLE, shared=2))
+
+
+def test_an_engine_that_stands_still_is_named() -> None:
+    facts = owned(unread=Unread(4, 8.0, "5-0"))
+    assert "h:1 owns the lane and does not get on" in problem(facts, Unread(5, 9.0, "5-0"))
+    assert "falls behind" in problem(facts, Unread(50, 9.0, "6-0"))
+    assert problem(facts, Unread(3, 3.0, "7-0")) == ""
+
+
+def test_tasks_need_a_worker_with_their_code() -> None:
+    facts = owned(waiting=[STEP], members=[member("worker", definitions=["other"])])
+    assert "step ship: 3 tasks ready, but no worker serves definition 'orders'" in problem(facts)
+
+
+def test_tasks_that_nobody_takes_are_a_problem_after_a_while() -> None:
+    facts = owned(waiting=[STEP], members=[member("worker")])
+    assert problem(facts) == ""
+    stale = replace(STEP, oldest_s=20.0)
+    assert "1 worker with free slots take none" in problem(replace(facts, waiting=[stale]))
+
+
+@pytest.mark.parametrize(
+    ("step", "claimed", "queues", "why"),
+    [
+        (replace(STEP, limit="2 of max_workers=2 run"), 0, [], "2 of max_workers=2 run"),
+        (STEP, 0, [QueueView("gpu", 2, 0, 2, 3)], "queue 'gpu' is limited: 2 of 2 run"),
+        (STEP, 0, [QueueView("*", 2, 0, 2, 3)], "all queues together is limited: 2 of 2 run"),
+        (STEP, 2, [], "all 2 slots of 1 worker are taken"),
+    ],
+)
+def test_what_holds_tasks_back_is_no_problem(
+    step: Waiting, claimed: int, queues: list[QueueView], why: str
+) -> None:
+    facts = owned(waiting=[step], members=[member("worker", claimed=claimed)], queues=queues)
+    assert problem(facts) == ""
+    assert why in waiting(facts)
+
+
+def test_paused_workflows_and_full_queues_are_told() -> None:
+    facts = owned(paused=["w1"], queues=[QueueView("gpu", 0, 3, 0, 4)])
+    assert waiting(facts) == (
+        "Workflow w1 is paused. New workflows are refused: queue 'gpu' is full, "
+        "4 tasks wait and 3 may."
+    )
+
+
+def test_agents_need_a_launcher() -> None:
+    assert "No launcher runs; 1 agent waits" in problem(owned(jobs_waiting=1))
+    assert problem(owned(jobs_waiting=1, members=[member("launcher")])) == ""
+
+
+def test_due_timers_need_a_clock() -> None:
+    facts = owned(timers_due=2, timer_late_s=9.0)
+    assert "2 timers are due, the first since 9 s; no clock runs." in problem(facts)
+
+
+def test_what_the_dead_hold_needs_a_janitor() -> None:
+    facts = owned(members=[member("worker", claimed=2, lease_left_s=-30.0)])
+    assert "worker h:1 is silent since 30 s and holds 2 tasks and agents; no janitor" in problem(
+        facts
+    )
+
+
+def test_redis_must_not_evict_and_must_write() -> None:
+    info = {"redis_version": "6.2.1", "maxmemory_policy": "allkeys-lru", "aof_enabled": 1}
+    said = " ".join(problems({**info, "aof_last_write_status": "err"}))
+    assert "version 6.2.1" in said
+    assert "maxmemory-policy noeviction" in said
+    assert "could not write its append-only file" in said
+
+
+@pytest.mark.parametrize(
+    ("enabled", "fsync", "words"),
+    [
+        (0, "", "everything since its last dump"),
+        (1, "always", "nothing that was acknowledged"),
+        (1, "everysec", "about the last second"),
+        (1, "", "unknown"),
+    ],
+)
+def test_what_a_crash_loses_is_said_in_words(enabled: int, fsync: str, words: str) -> None:
+    assert crash_loses({"aof_enabled": enabled}, fsync).startswith(words)
