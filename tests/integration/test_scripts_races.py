@@ -36,7 +36,7 @@ async def started(log: EventLog, workflow: str) -> Bench:
     return bench
 
 
-async def command(bench: Bench, word: str, status: str, **flags: bool) -> None:
+async def command(bench: Bench, word: str, status: str, **flags: Any) -> None:
     call: dict[str, Any] = {"key": word, "content": "", "events": [(f"workflow.{word}", "{}")]}
     await bench.scripts.append(bench.id, by="client", status=status, **call, **flags)
 
