@@ -28,9 +28,8 @@ BLOCK = 5.0
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
 
-#: What a reconnect or a little patience cures. LOADING, READONLY and the like are server states.
-_PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError)
-_PASSING_WORDS = ("LOADING", "READONLY", "MISCONF", "OOM", "BUSY ", "MASTERDOWN", "CLUSTERDOWN")
+#: States without an exception of their own in redis-py: a full disk, a script that runs on.
+_PASSING_WORDS = ("MISCONF", "BUSY ")
 
 T = TypeVar("T")
 
@@ -54,9 +53,23 @@ def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
     return Redis.from_pool(pool)
 
 
+class NotReplicated(exceptions.RedisError):
+    """Raised when too few replicas have a write in time. It may be sent again."""
+
+
 def is_passing(error: exceptions.RedisError) -> bool:
     """Tell whether waiting and asking again can help."""
-    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS)
+    passing = (
+        exceptions.ConnectionError,
+        exceptions.TimeoutError,
+        exceptions.BusyLoadingError,
+        exceptions.ReadOnlyError,
+        exceptions.OutOfMemoryError,
+        exceptions.MasterDownError,
+        exceptions.ClusterDownError,
+        NotReplicated,
+    )
+    return isinstance(error, passing) or str(error).startswith(_PASSING_WORDS)
 
 
 def redact(url: str) -> str:
@@ -77,8 +90,11 @@ class Connection:
         self._readers: list[Redis] = []
         self._waiting = False
 
-    async def open(self) -> None:
-        """Check that a Redis of a usable version answers. Raises RedisUnavailable."""
+    async def open(self, *, durability: str = "redis") -> None:
+        """Check that a Redis of a usable version answers, and keeps what it was given.
+
+        Raises RedisUnavailable.
+        """
         try:
             info: dict[str, Any] = await self.redis.info("server")
         except (exceptions.RedisError, OSError) as error:
@@ -88,6 +104,24 @@ class Connection:
             raise RedisUnavailable(
                 redact(self.url),
                 f"it has version {found}, needed is {PROMISED[0]}.{PROMISED[1]} or newer",
+            )
+
+        if durability == "fsync":
+            await self._check_fsync()
+
+    async def _check_fsync(self) -> None:
+        """An acknowledged write must be on disk."""
+        redis: Any = self.redis
+        texts: dict[str, str] = {}
+        for option in ("appendonly", "appendfsync"):
+            found: dict[str | bytes, str | bytes] = await redis.config_get(option)
+            texts.update({_text(name): _text(value) for name, value in found.items()})
+        if texts != {"appendonly": "yes", "appendfsync": "always"}:
+            has = ", ".join(f"{name} {value}" for name, value in texts.items())
+            raise RedisUnavailable(
+                redact(self.url),
+                "AGENTAINER_DURABILITY=fsync needs appendonly yes and appendfsync always; "
+                f"it has {has}",
             )
 
     def reader(self) -> Redis:
@@ -133,6 +167,10 @@ class Connection:
         if self._waiting:
             log.warning("redis.back", url=redact(self.url))
         self._waiting = False
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _say(error: BaseException) -> str:

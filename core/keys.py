@@ -38,6 +38,7 @@
     flow:running                       HASH    tasks that run, per queue and concurrency key
     flow:waiting                       HASH    tasks that are ready, per queue
     flow:blocked:<limit>               SET     workflows that wait for a shared limit
+    flow:confirmed                     STRING  mark that replicas confirm (durability replicas:N)
     flow:installation                  STRING  name of this installation, on labels of containers
 
 A *lane* is what one engine owns: the shared lane of a partition, or the private lane of one
@@ -62,6 +63,7 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.partitions = partitions
         self.definitions = f"{self.prefix}flow:definitions"
+        self.confirmed = f"{self.prefix}flow:confirmed"
         self.installation = f"{self.prefix}flow:installation"
 
     def partition(self, workflow_id: str) -> int:

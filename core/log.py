@@ -33,7 +33,7 @@ class EventLog:
         self.settings = settings
         self.connection = Connection(url)
         self.keys = Keys(settings.namespace)
-        self.scripts = Scripts(self.connection, self.keys)
+        self.scripts = Scripts(self.connection, self.keys, replicas=settings.replicas)
         self._definitions: dict[str, Definition] = {}
 
     @property
@@ -42,7 +42,7 @@ class EventLog:
         return self.connection.redis
 
     async def open(self) -> None:
-        await self.connection.open()
+        await self.connection.open(durability=self.settings.durability)
 
     async def close(self) -> None:
         await self.connection.close()

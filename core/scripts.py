@@ -15,8 +15,11 @@ from typing import Any, Literal
 import msgspec
 from redis.exceptions import NoScriptError
 
-from .connection import Connection
+from .connection import Connection, NotReplicated
 from .keys import Keys
+
+#: How long one call waits for its replicas before it says so and is sent again, ms.
+CONFIRM_MS = 1000
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -153,24 +156,39 @@ def source(name: str) -> tuple[str, str]:
 class Scripts:
     """Call the scripts on one Redis. Each call may be repeated: the guards make that harmless."""
 
-    def __init__(self, connection: Connection, keys: Keys) -> None:
+    def __init__(self, connection: Connection, keys: Keys, *, replicas: int = 0) -> None:
         self._connection = connection
         self._keys = keys
+        self._replicas = replicas
 
     async def _run(self, script: str, partition: int, /, **call: Any) -> bytes:
         text, sha = source(script)
         route = self._keys.flow(partition, "owners")
         packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
-        redis: Any = self._connection.redis
 
         async def send() -> bytes:
             try:
-                answer: bytes = await redis.execute_command("EVALSHA", sha, 1, route, packed)
+                return await self._send("EVALSHA", sha, 1, route, packed)
             except NoScriptError:
-                answer = await redis.execute_command("EVAL", text, 1, route, packed)
-            return answer
+                return await self._send("EVAL", text, 1, route, packed)
 
         return await self._connection.call(send)
+
+    async def _send(self, *command: Any) -> bytes:
+        redis: Any = self._connection.redis
+        if not self._replicas:
+            answer: bytes = await redis.execute_command(*command)
+            return answer
+        # WAIT speaks only for what its own connection wrote, and a repeated call may write nothing:
+        # so each call writes a mark of its own before it waits.
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.execute_command(*command)
+            pipe.incr(self._keys.confirmed)
+            pipe.execute_command("WAIT", self._replicas, CONFIRM_MS)
+            answer, _, confirmed = await pipe.execute()
+        if confirmed < self._replicas:
+            raise NotReplicated(f"{confirmed} of {self._replicas} replicas have the write")
+        return answer
 
     async def append(
         self,

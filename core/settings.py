@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 from .errors import SettingsError
 
 PREFIX = "AGENTAINER_"
+DURABILITY = re.compile(r"redis|fsync|replicas:[1-9]\d?")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -50,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     #: Lines of output kept per agent.
     log_lines: int = 10_000
     #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
+    #: When a write counts: redis (as the server is set), fsync (it must sync every write), or
+    #: replicas:N (N replicas have it, too).
+    durability: str = "redis"
     log_level: str = "warning"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
@@ -64,10 +69,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
         if self.log_level.lower() not in LOG_LEVELS:
             raise ValueError(f"log_level must be {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if not DURABILITY.fullmatch(self.durability):
+            raise ValueError(
+                f"durability must be redis, fsync or replicas:N with N from 1 on, got "
+                f"{self.durability!r}"
+            )
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
         if any(c in self.namespace for c in "{} *?[]\n"):
             raise ValueError(f"namespace must be plain text, got {self.namespace!r}")
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas must have a write."""
+        return int(self.durability.partition(":")[2] or 0)
 
     @property
     def home_path(self) -> Path:
