@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import anyio
 import msgspec
@@ -106,19 +106,36 @@ class Agent:
         return word
 
 
+class AgentOptions(TypedDict, total=False):
+    """How an agent runs, beside its name, image, environment and command."""
+
+    #: Any JSON, handed over in AGENTAINER_INPUT.
+    input: Any
+    #: "none", or the name of a network of the runtime.
+    network: str
+    #: Bytes, or a text like "512m".
+    memory: int | str | None
+    cpus: float | None
+    pids: int | None
+    #: Seconds from start to SIGTERM.
+    timeout: float | None
+    #: Seconds from SIGTERM to SIGKILL.
+    grace: float
+
+
 def job_spec(
+    image: object,
+    env: Mapping[str, Any] | None,
+    command: Sequence[str] | str | None,
     *,
     limit: int,
-    image: object,
-    command: Sequence[str] | str | None,
-    env: Mapping[str, Any] | None,
-    input: Any,
-    network: str,
-    memory: int | str | None,
-    cpus: float | None,
-    pids: int | None,
-    timeout: float | None,
-    grace: float,
+    input: Any = None,
+    network: str = "none",
+    memory: int | str | None = None,
+    cpus: float | None = None,
+    pids: int | None = None,
+    timeout: float | None = None,
+    grace: float = 10.0,
 ) -> e.JobSpec:
     """Check what the user asked for. Raises PayloadError saying what was expected."""
     if not isinstance(image, str) or not image:

@@ -6,12 +6,13 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Unpack
 
 import anyio
 import structlog
 
-from .agents import Agent, AsyncAgent, check_agent_name, job_spec
+from .agents import Agent, AgentOptions, AsyncAgent, check_agent_name, job_spec
 from .state import AsyncState, State
 from .task import Task
 
@@ -38,6 +39,10 @@ class _Place:
 class AsyncContext(_Place):
     """The context of an `async def` step."""
 
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.state = AsyncState(task)
+
     async def run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function once: a body that runs again gets the value recorded by this name.
 
@@ -61,45 +66,22 @@ class AsyncContext(_Place):
         await anyio.sleep(max(0.0, until - time.time()))
         self._task.check()
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.state = AsyncState(task)
-
     async def deploy_agent(
         self,
         name: str,
         image: str,
         env: Mapping[str, Any] | None = None,
         command: Sequence[str] | str | None = None,
-        *,
-        input: Any = None,
-        network: str = "none",
-        memory: int | str | None = None,
-        cpus: float | None = None,
-        pids: int | None = None,
-        timeout: float | None = None,
-        grace: float = 10.0,
+        **options: Unpack[AgentOptions],
     ) -> AsyncAgent:
         """Launch an agent and return its handle at once.
 
         `name` says which agent of this task it is: when the step body runs again after a crash,
         the agent of that name is found instead of launched twice. `command` replaces the image's;
-        a text runs in a shell. `input` goes to the agent as JSON in AGENTAINER_INPUT. `memory` is
-        bytes or "512m"; `timeout` and `grace` (from SIGTERM to SIGKILL) are seconds.
+        a text runs in a shell. Options are those of `AgentOptions`.
         """
-        spec = job_spec(
-            limit=self._task.log.settings.payload_limit,
-            image=image,
-            command=command,
-            env=env,
-            input=input,
-            network=network,
-            memory=memory,
-            cpus=cpus,
-            pids=pids,
-            timeout=timeout,
-            grace=grace,
-        )
+        limit = self._task.log.settings.payload_limit
+        spec = job_spec(image, env, command, limit=limit, **options)
         job, effect = await self._task.request_agent(check_agent_name(name), spec)
         return AsyncAgent(self._task, job, effect)
 
@@ -138,30 +120,8 @@ class Context(_Place):
         image: str,
         env: Mapping[str, Any] | None = None,
         command: Sequence[str] | str | None = None,
-        *,
-        input: Any = None,
-        network: str = "none",
-        memory: int | str | None = None,
-        cpus: float | None = None,
-        pids: int | None = None,
-        timeout: float | None = None,
-        grace: float = 10.0,
+        **options: Unpack[AgentOptions],
     ) -> Agent:
         """Launch an agent and return its handle at once; see `AsyncContext.deploy_agent`."""
-
-        async def deploy() -> AsyncAgent:
-            return await self._async.deploy_agent(
-                name,
-                image,
-                env,
-                command,
-                input=input,
-                network=network,
-                memory=memory,
-                cpus=cpus,
-                pids=pids,
-                timeout=timeout,
-                grace=grace,
-            )
-
+        deploy = partial(self._async.deploy_agent, name, image, env, command, **options)
         return Agent(self._task.threads.call(deploy), self._task.threads.call)

@@ -11,16 +11,13 @@ from ..core.definition import NAME, NAME_RULE, Backoff, Concurrency, Quorum, Ret
 from ..core.errors import DefinitionError
 from .graph import PARALLEL, STEP, OnFailure, Over, ParallelMark, StepMark, build
 from .handle import Handle, SyncHandle
-from .registry import CODE, register
+from .registry import CODE, INIT, register
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: What `retry_on` takes: an exception class, an exit code, or a kind of failure.
 RetryRule = type[BaseException] | int | str
-
-#: Where an instance keeps the arguments it was made with.
-INIT = "__agentainer_init__"
 
 
 class Workflow:

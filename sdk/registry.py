@@ -11,7 +11,9 @@ from types import ModuleType
 from ..core.errors import DefinitionError
 from .graph import FILE, WorkflowCode
 
+#: Where a class keeps its code, and an instance the arguments it was made with.
 CODE = "__agentainer_workflow__"
+INIT = "__agentainer_init__"
 
 _by_name: dict[str, WorkflowCode] = {}
 
@@ -33,6 +35,11 @@ def code_of(cls: type) -> WorkflowCode:
     if not isinstance(code, WorkflowCode):
         raise DefinitionError(cls.__name__, "is not a workflow; decorate the class with @workflow")
     return code
+
+
+def init_of(workflow: object) -> object:
+    """The arguments an instance was made with: `{"args": […], "kwargs": {…}}`."""
+    return vars(workflow).get(INIT)
 
 
 def load(reference: str) -> list[WorkflowCode]:

@@ -7,7 +7,7 @@ partition adopts the workflow where it stands.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import sniffio
@@ -31,14 +31,11 @@ from .handle import Handle, SyncHandle, read_view, result_of, wait_ended
 from .loop import run_loop
 from .portal import call
 from .progress import Progress
-from .registry import code_of
+from .registry import code_of, init_of
 from .worker import Worker
 
-if TYPE_CHECKING:
-    from .decorators import Workflow
 
-
-def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
+def run(workflow: object, inputs: dict[str, Any]) -> Any:
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
@@ -46,7 +43,7 @@ def run(workflow: Workflow, inputs: dict[str, Any]) -> Any:
     raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
 
 
-async def arun(workflow: Workflow, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
+async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
     settings = settings or load_settings()
     log_to_stderr(settings)
     prepared = _prepare(workflow, inputs, settings)
@@ -55,27 +52,25 @@ async def arun(workflow: Workflow, inputs: dict[str, Any], settings: Settings | 
         return await runner.run()
 
 
-def start(workflow: Workflow, inputs: dict[str, Any]) -> SyncHandle:
+def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
     return SyncHandle(call(astart, workflow, inputs))
 
 
-async def astart(workflow: Workflow, inputs: dict[str, Any]) -> Handle:
+async def astart(workflow: object, inputs: dict[str, Any]) -> Handle:
     settings = load_settings()
     prepared = _prepare(workflow, inputs, settings)
     async with client.connect(settings) as log:
         return Handle(await client.create(log, prepared), settings)
 
 
-def _prepare(workflow: Workflow, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
-    from .decorators import INIT
-
-    return client.prepare(code_of(type(workflow)), vars(workflow).get(INIT), inputs, settings)
+def _prepare(workflow: object, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
+    return client.prepare(code_of(type(workflow)), init_of(workflow), inputs, settings)
 
 
 class _Runner:
     """The roles that carry one workflow in this process."""
 
-    def __init__(self, log: EventLog, prepared: client.Prepared, workflow: Workflow) -> None:
+    def __init__(self, log: EventLog, prepared: client.Prepared, workflow: object) -> None:
         self._log = log
         self._prepared = prepared
         self.id = prepared.workflow
