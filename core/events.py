@@ -408,5 +408,5 @@ def decode_event(name: str, data: bytes | msgspec.Raw) -> Event:
         return Unknown(name=name, data=msgspec.Raw(bytes(data)))
     try:
         return decode(data)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, RecursionError):
         return Unknown(name=name, data=msgspec.Raw(bytes(data)))

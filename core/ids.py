@@ -12,9 +12,16 @@ import uuid_utils
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 
 
-def new_workflow_id() -> str:
-    """Make an id of 26 characters that sorts by creation time (a UUIDv7 in base 32)."""
-    number = int(uuid_utils.uuid7())
+def new_workflow_id(key: str | None = None) -> str:
+    """Make an id of 26 characters.
+
+    It sorts by creation time (a UUIDv7 in base 32); with an idempotency key it is made of that
+    key, so that the same key asks for the same run.
+    """
+    if key is None:
+        number = int(uuid_utils.uuid7())
+    else:
+        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
     digits: list[str] = []
     for _ in range(26):
         number, digit = divmod(number, 32)

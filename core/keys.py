@@ -19,7 +19,7 @@
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
 
-    flow:<p>:feed                      STREAM  every append of the partition, for reactors
+    flow:<p>:feed                      STREAM  every append of the partition, for subscribers
     flow:<p>:owners                    HASH    lane -> "<deadline> <token>"
     flow:<p>:sessions                  ZSET    living roles by deadline
     flow:<p>:about                     HASH    session -> what it says of itself: role, host …
@@ -28,9 +28,9 @@
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
-    flow:<p>:<lane>:feed               STREAM  feed of a private lane
+    flow:<p>:<lane>:feed               STREAM  every append of the lane, for its engine
+    flow:<p>:<lane>:stocked            STRING  its engine looked at what was there before
     flow:<p>:<lane>:jobs               LIST    jobs to launch
-    flow:<p>:<lane>:claimed            HASH    launched jobs -> claim
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
     flow:definitions                   HASH    digest -> definition
@@ -82,9 +82,8 @@ class Keys:
         return f"{self.prefix}flow:{part}"
 
     def feed(self, partition: int, lane: str = SHARED) -> str:
-        return (
-            self.flow(partition, "feed") if lane == SHARED else self.flow(partition, lane, "feed")
-        )
+        """The feed of one lane's engine."""
+        return self.flow(partition, lane, "feed")
 
     def bell(self, partition: int, lane: str = SHARED) -> str:
         return self.flow(partition, lane, "bell")

@@ -204,6 +204,8 @@ class FeedEntry(msgspec.Struct, frozen=True):
     workflow: str
     lane: str
     events: list[Recorded]
+    #: Digest of the entry before the first.
+    previous: str = ""
 
 
 _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).decode
@@ -212,7 +214,10 @@ _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).
 def decode_feed_entry(entry: Entry) -> FeedEntry:
     name, fields = entry
     first, ts, by = int(fields[b"v"]), int(fields[b"ts"]), fields[b"by"].decode()
-    posts = _decode_posts(fields[b"e"])
+    try:
+        posts = _decode_posts(fields[b"e"])
+    except msgspec.DecodeError:
+        posts = []  # whoever reads it finds a gap and looks at the log itself
     last = len(posts) - 1
     chained = fields[b"dg"].decode()
     return FeedEntry(
@@ -225,4 +230,5 @@ def decode_feed_entry(entry: Entry) -> FeedEntry:
             )
             for i, (kind, cause, data) in enumerate(posts)
         ],
+        previous=fields[b"prev"].decode(),
     )

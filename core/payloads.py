@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from typing import Any, cast
 
 import msgspec
 
@@ -12,7 +14,9 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 _decoder = msgspec.json.Decoder()
 
 #: Deeper values are refused: every reader of the log must be able to decode them.
-MAX_DEPTH = 64
+MAX_DEPTH = 200
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]')
 
 NULL = msgspec.Raw(b"null")
 
@@ -34,7 +38,43 @@ def encode(value: Any, *, what: str, limit: int) -> msgspec.Raw:
             f"{what} has {len(data):,} bytes, the limit is {limit:,} (AGENTAINER_PAYLOAD_LIMIT). "
             "Store large data elsewhere and return where it is"
         )
+    if is_too_deep(data):
+        raise PayloadError(f"{what} is nested more than {MAX_DEPTH} levels deep; flatten it")
+    if b"null" in data and _has_no_number(msgspec.to_builtins(value)):
+        raise PayloadError(f"{what} holds NaN or infinity; JSON has no word for it, use null")
     return msgspec.Raw(data)
+
+
+def is_too_deep(data: bytes) -> bool:
+    """Whether JSON text is nested deeper than readers can be expected to follow."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for match in _TOKENS.finditer(data):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif token in b"]}":
+            depth -= 1
+    return False
+
+
+def _has_no_number(value: object) -> bool:
+    """Whether a plain value holds a float that is no number: it would be stored as null."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(_has_no_number(item) for item in cast("dict[Any, object]", value).values())
+    if isinstance(value, list | tuple):
+        return any(_has_no_number(item) for item in cast("list[object]", value))
+    return False
+
+
+def plain_text(text: str) -> str:
+    """The text without what UTF-8 cannot carry, such as undecodable parts of file names."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(data: bytes | msgspec.Raw) -> Any:

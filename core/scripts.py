@@ -235,7 +235,7 @@ class Scripts:
         commit: str,
         events: list[tuple[str, str, int | None]],
         queue: list[Batch],
-        cancel: list[str],
+        cancel: list[tuple[str, int]],
         by: str,
         phase: str | None = None,
         status: str | None = None,
@@ -437,6 +437,7 @@ class Scripts:
         lanes: list[tuple[str, str]],
         sessions: list[str],
         lease_ms: int,
+        acquire: bool = False,
         release: bool = False,
         about: dict[str, str] | None = None,
     ) -> list[bool]:
@@ -446,6 +447,7 @@ class Scripts:
             lanes=lanes,
             sessions=sessions,
             lease_ms=lease_ms,
+            **({"acquire": True} if acquire else {}),
             **({"release": True} if release else {}),
             **({"about": about} if about else {}),
         )

@@ -60,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     progress: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines"):
+        positive = ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines")
+        for name in (*positive, "state_ttl", "log_ttl"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.grace < 0:

@@ -167,6 +167,12 @@ def apply(view: WorkflowView, recorded: e.Recorded) -> WorkflowView:
     return view
 
 
+def check_follows(view: WorkflowView, previous: str) -> None:
+    """Raises RolledBack when the next event follows on another log than the view's."""
+    if _differ(previous, view.digest):
+        raise RolledBack(view.id)
+
+
 def _differ(one: str, other: str) -> bool:
     return bool(one and other and one != other)
 

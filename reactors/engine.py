@@ -20,11 +20,20 @@ from redis import exceptions
 from ..core import events as e
 from ..core.connection import BLOCK, is_passing
 from ..core.definition import Definition
+from ..core.errors import WorkflowNotFound
 from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
 from ..core.scripts import Appended, Conflict, Fenced
-from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, fold
+from ..projections.workflow import (
+    ALL,
+    Gap,
+    RolledBack,
+    WorkflowView,
+    apply,
+    check_follows,
+    fold,
+)
 from .binding import NeedsBlob, result_of
 from .projector import Projector
 from .scheduler import Decision, decide
@@ -78,6 +87,8 @@ class Engine:
         self.stopped = anyio.Event()
         self._watch = watch
         self._feed = event_log.keys.feed(partition, lane)
+        #: Set once a new feed's engine has looked at what was there before it.
+        self._stocked = event_log.keys.flow(partition, lane, "stocked")
         self._held: dict[str, Held] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
 
@@ -101,7 +112,7 @@ class Engine:
         """Wait until the lane is ours."""
         token = new_session("engine")
         while not self.token:
-            if await self._renew(token):
+            if await self._renew(token, acquire=True):
                 self.token = token
             else:
                 await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
@@ -122,23 +133,27 @@ class Engine:
             if not await self._renew(self.token):
                 raise LaneLost
 
-    async def _renew(self, token: str) -> bool:
+    async def _renew(self, token: str, *, acquire: bool = False) -> bool:
         lease_ms = int(self._log.settings.lease * 1000)
         (held,) = await self._log.scripts.renew(
-            self.partition, lanes=[(self.lane, token)], sessions=[], lease_ms=lease_ms
+            self.partition,
+            lanes=[(self.lane, token)],
+            sessions=[],
+            lease_ms=lease_ms,
+            acquire=acquire,
         )
         return held
 
-    async def open_feed(self) -> tuple[str, bool]:
-        """Position of our group on the feed, and whether the feed is new to us."""
+    async def open_feed(self) -> str:
+        """Position of our group on the feed, which is made when it is not there."""
         try:
             await self._log.redis.xgroup_create(self._feed, GROUP, id="$", mkstream=True)
         except exceptions.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
         else:
-            return await self._position(), True
-        return await self._position(), False
+            await self._log.redis.delete(self._stocked)
+        return await self._position()
 
     async def _position(self) -> str:
         groups = await self._log.redis.xinfo_groups(self._feed)
@@ -147,9 +162,10 @@ class Engine:
         return position.decode()
 
     async def _serve(self) -> None:
-        position, is_new = await self._log.connection.call(self.open_feed)
-        if is_new:
+        position = await self._log.connection.call(self.open_feed)
+        if not await self._log.connection.call(lambda: self._log.redis.exists(self._stocked)):
             await self._take_stock()
+            await self._log.connection.call(lambda: self._log.redis.set(self._stocked, "1"))
         reader: Any = self._log.connection.reader()
         noted, noted_at = position, anyio.current_time()
         try:
@@ -193,51 +209,85 @@ class Engine:
     async def _take_stock(self) -> None:
         """Decide on every workflow that has not ended: the feed tells nothing of before."""
         for workflow in await self._log.active(self.partition, self.lane):
-            await self._advance(await self._load(workflow))
+            await self._take(workflow, [], "")
 
     async def _handle(self, entries: list[FeedEntry]) -> None:
-        by_workflow: dict[str, list[e.Recorded]] = {}
+        by_workflow: dict[str, list[FeedEntry]] = {}
         for entry in entries:
-            if entry.lane == self.lane and entry.workflow not in self._ended:
-                by_workflow.setdefault(entry.workflow, []).extend(entry.events)
+            if entry.workflow not in self._ended:
+                by_workflow.setdefault(entry.workflow, []).append(entry)
         limiter = anyio.CapacityLimiter(COMMITS)
         async with anyio.create_task_group() as tasks:
-            for workflow, events in by_workflow.items():
-                tasks.start_soon(self._take, workflow, events, limiter)
+            for workflow, news in by_workflow.items():
+                events = [recorded for entry in news for recorded in entry.events]
+                tasks.start_soon(self._take_in_turn, limiter, workflow, events, news[0].previous)
 
-    async def _take(
-        self, workflow: str, events: list[e.Recorded], limiter: anyio.CapacityLimiter
+    async def _take_in_turn(
+        self,
+        limiter: anyio.CapacityLimiter,
+        workflow: str,
+        events: list[e.Recorded],
+        previous: str,
     ) -> None:
         async with limiter:
+            await self._take(workflow, events, previous)
+
+    async def _take(self, workflow: str, events: list[e.Recorded], previous: str) -> None:
+        """Bring a workflow up to date and on its way.
+
+        A log that cannot be folded or decided on is set aside: it must not stop the others.
+        """
+        try:
             held = self._held.get(workflow)
             if held is None:
                 held = await self._load(workflow)
             else:
-                await self._apply(held, events)
+                await self._apply(held, events, previous)
             await self._advance(held)
+        except (LaneLost, exceptions.RedisError):
+            raise
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
+            log.exception("engine.workflow_set_aside", workflow=workflow)
+            self._held.pop(workflow, None)
 
     async def _load(self, workflow: str) -> Held:
-        view = fold(workflow, await self._log.read(workflow))
+        events = await self._log.read(workflow)
+        if not events:
+            raise WorkflowNotFound(workflow)
+        view = fold(workflow, events)
         view.touched.add(ALL)
         held = Held(view, await self._log.get_definition(view.definition_digest))
         self._held[workflow] = held
         return held
 
-    async def _apply(self, held: Held, events: list[e.Recorded]) -> None:
+    async def _apply(self, held: Held, events: list[e.Recorded], previous: str) -> None:
         """Advance the view by events of the feed; read the log where they do not follow."""
         try:
+            if events and events[0].version == held.view.version + 1:
+                check_follows(held.view, previous)
             for recorded in events:
                 apply(held.view, recorded)
         except Gap:
             await self._catch_up(held)
         except RolledBack:
-            log.error("engine.log_rolled_back", workflow=held.view.id, version=held.view.version)
-            held.view = fold(held.view.id, await self._log.read(held.view.id))
-            held.view.touched.add(ALL)
+            await self._fold_again(held)
+
+    async def _fold_again(self, held: Held) -> None:
+        log.error("engine.log_rolled_back", workflow=held.view.id, version=held.view.version)
+        held.view = fold(held.view.id, await self._log.read(held.view.id))
+        held.view.touched.add(ALL)
 
     async def _catch_up(self, held: Held) -> None:
-        for recorded in await self._log.read(held.view.id, after=held.view.version):
-            apply(held.view, recorded)
+        """Apply what the log has above the view's version, if it still has that version."""
+        view = held.view
+        events = await self._log.read(view.id, after=max(0, view.version - 1))
+        try:
+            if view.version and (not events or events[0].version != view.version):
+                raise RolledBack(view.id)
+            for recorded in events:
+                apply(view, recorded)
+        except RolledBack:
+            await self._fold_again(held)
 
     async def _advance(self, held: Held) -> None:
         """Decide and commit until nothing is due."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,15 +17,16 @@ class Janitor:
         self.partition = partition
 
     async def run(self) -> None:
+        keys = self._log.keys
         while True:
             while any(await self._log.scripts.sweep(self.partition)):
                 pass
-            await self._log.connection.call(self._trim)
+            for feed in (keys.feed(self.partition), keys.flow(self.partition, "feed")):
+                await self._log.connection.call(partial(self._trim, feed))
             await anyio.sleep(self._log.settings.lease / 2)
 
-    async def _trim(self) -> None:
+    async def _trim(self, feed: str) -> None:
         """Every group keeps what it has not read; without groups there is no feed."""
-        feed = self._log.keys.feed(self.partition)
         try:
             groups: list[dict[str, Any]] = await self._log.redis.xinfo_groups(feed)
         except exceptions.ResponseError:

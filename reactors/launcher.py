@@ -137,7 +137,7 @@ class Launcher:
 
     async def _run_job(self, job: ClaimedJob, token: str) -> None:
         name = (job.workflow, job.job)
-        launch = await self._launch_of(job)
+        launch = await self._launch_of(job, token)
         if launch is None:
             return
         self._running[name] = launch
@@ -148,21 +148,30 @@ class Launcher:
             self._started.discard(name)
             self._stopping.discard(name)
 
-    async def _launch_of(self, job: ClaimedJob) -> Launch | None:
+    async def _launch_of(self, job: ClaimedJob, token: str) -> Launch | None:
         try:
             recorded = await self._log.read_one(job.workflow, job.requested)
         except WorkflowNotFound:
             return None
-        event = recorded.event
-        if not isinstance(event, e.JobRequested):
-            raise TypeError(f"expected job.requested at {job.requested}, got {recorded.type}")
-        return launch_of(job.workflow, event)
+        if isinstance(recorded.event, e.JobRequested):
+            return launch_of(job.workflow, recorded.event)
+        # Written by another release, or damaged: nobody here can launch it.
+        failure = e.Failure("cannot_start", f"its request at {job.requested} cannot be read here")
+        await self._log.scripts.settle_job(
+            job.workflow,
+            job=job.job,
+            token=token,
+            type=e.JobFailed.type,
+            rest=_encode({"error": failure}).decode(),
+            final=True,
+        )
+        return None
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
         try:
             runtime = await self._get_runtime()
             started = await runtime.start(launch)
-        except (CannotLaunch, RuntimeUnavailable) as error:
+        except (CannotLaunch, RuntimeUnavailable, OSError, ValueError) as error:
             kind = error.kind if isinstance(error, CannotLaunch) else "cannot_start"
             await self._record(launch, token, e.JobFailed, {"error": e.Failure(kind, str(error))})
             return

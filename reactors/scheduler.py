@@ -39,7 +39,8 @@ class Decision(msgspec.Struct):
 
     events: list[tuple[e.Event, int | None]] = []
     queue: list[Batch] = []
-    cancel: list[str] = []
+    #: Steps to cancel, and the position of the event that says so.
+    cancel: list[tuple[str, int]] = []
     #: The workflow's status from now on.
     phase: str | None = None
     #: Set with the event that ends the workflow.
@@ -218,8 +219,8 @@ class _Progress:
         self.decision.queue.append(batch)
 
     def _fail(self, name: str, index: int | None, failure: e.Failure, cause: int | None) -> None:
+        self.decision.cancel.append((name, len(self.decision.events)))
         self.decision.add(e.StepFailed(name, failure, index), cause)
-        self.decision.cancel.append(name)
         self.decision.phase = "failing"
 
     def _end(self) -> None:
@@ -248,8 +249,8 @@ def _spread(*place: object) -> float:
 def _wind_down(view: WorkflowView, decision: Decision) -> None:
     """Cancel what is under way; once nothing runs, write the event that ends the workflow."""
     for step in view.active:
+        decision.cancel.append((step.id, len(decision.events)))
         decision.add(e.StepCancelled(step.id), None)
-        decision.cancel.append(step.id)
     if decision or view.unsettled_jobs or any(step.running for step in view.steps.values()):
         return
     if view.status == "cancelling":

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, TypedDict
 
 import anyio
 import msgspec
+import msgspec.structs
 
 from ..core import events as e
 from ..core.definition import NAME, NAME_RULE
 from ..core.errors import AgentFailed, AgentTimeout, PayloadError
-from ..core.payloads import decode, encode
+from ..core.payloads import convert, decode, encode
 from .task import Task
 from .threads import Blocking
 
@@ -138,23 +140,28 @@ def job_spec(
     grace: float = 10.0,
 ) -> e.JobSpec:
     """Check what the user asked for. Raises PayloadError saying what was expected."""
-    if not isinstance(image, str) or not image:
-        raise PayloadError(f"deploy_agent: image is the name of an image, got {image!r}")
-    return e.JobSpec(
-        image=image,
-        command=["/bin/sh", "-c", command] if isinstance(command, str) else _texts(command),
-        env={str(name): _env_text(name, value) for name, value in (env or {}).items()},
-        input=encode(input, what="input of the agent", limit=limit) if input is not None else _NULL,
-        network=network,
-        memory_bytes=parse_size(memory),
-        cpus=cpus,
-        pids=pids,
-        timeout_s=timeout,
-        grace_s=grace,
-    )
-
-
-_NULL = msgspec.Raw(b"null")
+    if not isinstance(image, str) or not 0 < len(image) <= 255:
+        raise PayloadError(f"deploy_agent: image is the name of an image, got {str(image)[:80]!r}")
+    spec = {
+        "image": image,
+        "command": ["/bin/sh", "-c", command] if isinstance(command, str) else _texts(command),
+        "env": {str(name): _env_text(name, value) for name, value in (env or {}).items()},
+        "network": network,
+        "memory_bytes": parse_size(memory),
+        "cpus": cpus,
+        "pids": pids,
+        "timeout_s": timeout,
+        "grace_s": grace,
+    }
+    for name in ("memory_bytes", "cpus", "pids", "timeout_s", "grace_s"):
+        value = spec[name]
+        if isinstance(value, int | float) and not (isfinite(value) and value >= 0):
+            raise PayloadError(f"deploy_agent: {name} must not be below 0, got {value!r}")
+    checked: e.JobSpec = convert(spec, e.JobSpec, what="deploy_agent: what it is given")
+    if input is None:
+        return checked
+    data = encode(input, what="input of the agent", limit=limit)
+    return msgspec.structs.replace(checked, input=data)
 
 
 def check_agent_name(name: Any) -> str:

@@ -60,10 +60,21 @@ class Prepared(msgspec.Struct):
     inputs: dict[str, msgspec.Raw]
     items: dict[str, msgspec.Raw]
     workflow: str
+    key: str | None = None
 
 
-def prepare(code: WorkflowCode, init: Any, inputs: dict[str, Any], settings: Settings) -> Prepared:
-    """Check and encode what a run starts with. Raises InputError, PayloadError, DefinitionError."""
+def prepare(
+    code: WorkflowCode,
+    init: Any,
+    inputs: dict[str, Any],
+    settings: Settings,
+    *,
+    key: str | None = None,
+) -> Prepared:
+    """Check and encode what a run starts with; the same idempotency key means the same run.
+
+    Raises InputError, PayloadError, DefinitionError.
+    """
     code.check_inputs(inputs)
     limit = settings.payload_limit
     label = code.cls.__name__
@@ -80,7 +91,7 @@ def prepare(code: WorkflowCode, init: Any, inputs: dict[str, Any], settings: Set
     }
     made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
     _check_types(code, inputs)
-    return Prepared(code, made, encoded, items, new_workflow_id())
+    return Prepared(code, made, encoded, items, new_workflow_id(key), key)
 
 
 def _listed(code: WorkflowCode, step: str, items: Any) -> Any:
@@ -109,9 +120,7 @@ def _check_types(code: WorkflowCode, inputs: dict[str, Any]) -> None:
                     ) from error
 
 
-async def create(
-    log: EventLog, run: Prepared, *, lane: str = SHARED, key: str | None = None
-) -> str:
+async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
     """Create and start a run; returns its id.
 
     The same idempotency key with the same content is harmless. Raises IdempotencyConflict.
@@ -132,7 +141,7 @@ async def create(
         log,
         run.workflow,
         events,
-        key=key,
+        key=run.key,
         status="running",
         meta=_meta(run.code.definition, lane),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import traceback
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ..core import events as e
 from ..core.errors import AgentFailed, ClaimLost, DefinitionError, PayloadError, TaskTimeout
 from ..core.log import EventLog
 from ..core.outcomes import TaskError
-from ..core.payloads import convert, decode, encode
+from ..core.payloads import convert, decode, encode, plain_text
 from ..projections.workflow import Result
 from ..reactors.binding import Args
 from .context import AsyncContext, Context
@@ -91,7 +93,11 @@ async def execute(
         event: e.TaskCompleted | e.TaskFailed = await _completed(task, step, value)
     except ClaimLost:
         return None
-    except Exception as error:  # whatever user code raises is how the task ended
+    except anyio.get_cancelled_exc_class() as error:
+        if anyio.current_effective_deadline() == -math.inf:
+            raise  # it is the task that is cancelled, not something that its body waits for
+        event = _failed(task, error)
+    except (Exception, SystemExit) as error:  # whatever user code raises is how the task ended
         event = _failed(task, error)
     return event.type, e.encode_event(event)
 
@@ -151,12 +157,13 @@ async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:
     return e.TaskCompleted(task.step, task.index, task.attempt, result)
 
 
-def _failed(task: Task, error: Exception) -> e.TaskFailed:
+def _failed(task: Task, error: BaseException) -> e.TaskFailed:
     agent = next((x for x in _chain(error) if isinstance(x, AgentFailed)), None)
+    says_all = isinstance(error, PayloadError | TaskTimeout)
     failure = e.Failure(
         type(error).__name__,
-        str(error) or type(error).__name__,
-        traceback="" if isinstance(error, PayloadError | TaskTimeout) else _traceback(error),
+        _message(error),
+        traceback="" if says_all else plain_text(_traceback(error)),
         bases=[base.__name__ for base in type(error).__mro__[1:-2]],
         kind=agent.kind if agent else "",
         job=agent.job if agent else None,
@@ -166,13 +173,25 @@ def _failed(task: Task, error: Exception) -> e.TaskFailed:
     return e.TaskFailed(task.step, task.index, task.attempt, failure)
 
 
-def _chain(error: BaseException | None) -> Any:
-    while error is not None:
+def _message(error: BaseException) -> str:
+    """What an exception says, whatever its class does; at most 8 KiB of it."""
+    try:
+        text = str(error)
+    except Exception as broken:  # user classes may fail at anything
+        text = f"(its text cannot be had: {type(broken).__name__})"
+    return plain_text(text)[:8192] or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it; a cycle ends."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _traceback(error: Exception) -> str:
+def _traceback(error: BaseException) -> str:
     """The frames of the user's code, not ours around it. At most the last 8 KiB."""
     found = traceback.TracebackException.from_exception(error)
     ours = [_is_ours(frame.filename) for frame in found.stack]

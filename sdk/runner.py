@@ -111,7 +111,7 @@ class _Runner:
             await self._carry()
             ended = True
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(self._log.settings.lease, shield=True):
                 await self._let_go(ended)
         return await result_of(self._log, await read_view(self._log, self.id))
 

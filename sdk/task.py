@@ -6,6 +6,7 @@ claim is lost, nothing more of this task counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -218,7 +219,7 @@ def delete_change(key: str) -> dict[str, Any]:
 
 
 def incr_change(key: str, by: object) -> dict[str, Any]:
-    if isinstance(by, bool) or not isinstance(by, int | float):
+    if isinstance(by, bool) or not isinstance(by, int | float) or not math.isfinite(by):
         raise PayloadError(f"state[{key!r}]: incr takes a number, got {by!r}")
     return {"op": "incr", "key": check_key(key), "by": by}
 

@@ -81,6 +81,7 @@ def _returned(future: asyncio.Future[Any], value: Any) -> Callable[[], None]:
 
 
 def _raised(future: asyncio.Future[Any], error: BaseException) -> Callable[[], None]:
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        # Neither may end a future: the one would end the loop, the other looks like its end.
         error = RuntimeError(f"the step raised {type(error).__name__}: {error}")
     return lambda: None if future.done() else future.set_exception(error)

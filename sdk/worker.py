@@ -113,19 +113,18 @@ class Worker:
             case "settled":
                 self._news.tell(workflow, subject)
             case "cancel":
-                step, _, index = subject.rpartition("|")
-                self._revoke((workflow, step, int(index)))
+                self._revoke(workflow, subject)
             case "recheck":
                 self._wake.set()
                 self._news.tell_all()
             case _:
                 pass
 
-    def _revoke(self, name: tuple[str, str, int]) -> None:
-        if name in self._running:
-            task, scope = self._running[name]
-            task.revoked = True
-            scope.cancel()
+    def _revoke(self, workflow: str, step: str) -> None:
+        for name, (task, scope) in self._running.items():
+            if name[:2] == (workflow, step):
+                task.revoked = True
+                scope.cancel()
 
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while not self._draining:

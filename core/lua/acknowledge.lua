@@ -8,6 +8,7 @@
 -- reply: true, or false when the lane has another owner
 local owner = redis.call('HGET', flow_key('owners'), call.lane)
 if not owner or string.match(owner, ' (.*)$') ~= call.token then return reply(false) end
+if redis.call('EXISTS', call.feed) == 0 then return reply(false) end
 redis.call('XGROUP', 'SETID', call.feed, call.group, call.id)
 if call.lane ~= SHARED then redis.call('XTRIM', call.feed, 'MINID', '~', call.id) end
 return reply(true)

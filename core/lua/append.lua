@@ -31,7 +31,7 @@ elseif call.meta then
     local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
     if depth > 0 and waiting >= depth then return reply({ 'full', queue, waiting, depth }) end
   end
-  log = { id = call.id, version = 0, digest = '', lane = call.meta.lane, name = call.meta.name, posts = {} }
+  log = { id = call.id, version = 0, digest = '', before = '', lane = call.meta.lane, name = call.meta.name, posts = {} }
 else
   return reply({ 'missing' })
 end

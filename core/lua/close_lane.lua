@@ -5,7 +5,7 @@
 local owner = redis.call('HGET', flow_key('owners'), call.lane)
 if owner and string.match(owner, ' (.*)$') == call.token then
   redis.call('DEL', flow_key(call.lane .. ':feed'), flow_key(call.lane .. ':bell'), flow_key(call.lane .. ':jobs'),
-    timer_key(call.lane))
+    flow_key(call.lane .. ':stocked'), timer_key(call.lane))
   redis.call('HDEL', flow_key('owners'), call.lane)
 end
 for _, session in ipairs(call.sessions) do

@@ -7,7 +7,8 @@
 --
 -- call: id, lane, token, commit, by, events [[type, data, cause]…] (cause > 0: version,
 --       cause <= 0: minus the position in `events`), queue [{step, limits, cause, args, tasks}…]
---       (tasks: [[index, attempt, item]…], cause as above), cancel [step…], phase (status from now on, optional),
+--       (tasks: [[index, attempt, item]…], cause as above), cancel [[step,
+--       position of the event that says so]…], phase (status from now on, optional),
 --       status, version (with the last event)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status} {"fenced"}
 local log = open_log(call.id)
@@ -31,17 +32,19 @@ for position, event in ipairs(call.events) do
   versions[position] = append(log, event[1], event[2], call.by, version_of(event[3]))
 end
 
-for _, step in ipairs(call.cancel) do
+for _, cancelled in ipairs(call.cancel) do
+  local step, position = unpack(cancelled)
+  local cause = versions[position + 1]
   count_waiting(limits_of(call.id, step).queue, -redis.call('LLEN', workflow_key(call.id, 'ready:' .. step)))
   redis.call('DEL', workflow_key(call.id, 'ready:' .. step))
   redis.call('SREM', workflow_key(call.id, 'ready'), step)
   local leased = redis.call('HVALS', workflow_key(call.id, 'leased:' .. step))
   for _, value in ipairs(leased) do
     local lease = parse_lease(value)
-    append(log, 'task.cancelled', task_json(step, lease.index, lease.attempt) .. '}', call.by, versions[1])
+    append(log, 'task.cancelled', task_json(step, lease.index, lease.attempt) .. '}', call.by, cause)
     release_task(log, step, lease)
-    ring_bell(log.lane, 'cancel', call.id, step .. '|' .. lease.index)
   end
+  if #leased > 0 then ring_bell(log.lane, 'cancel', call.id, step) end
   stop_jobs(log, function(record) return record.step == step end, call.by)
 end
 
@@ -79,6 +82,7 @@ if call.status then
   redis.call('HSET', meta, 'status', call.status)
   redis.call('SREM', flow_key('active'), call.id)
   drop_timers(log)
+  redis.call('ZREM', flow_key(log.lane .. ':ring:' .. log.name), call.id)
   redis.call('DEL', workflow_key(call.id, 'held_jobs'), workflow_key(call.id, 'args'), workflow_key(call.id, 'limits'),
     workflow_key(call.id, 'effects'))
 end

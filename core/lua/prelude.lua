@@ -42,7 +42,7 @@ local function open_log(id)
   local meta = redis.call('HMGET', workflow_key(id, 'meta'), 'v', 'dg', 'status', 'lane', 'name', 'priority')
   if not meta[1] then return nil end
   return {
-    id = id, version = tonumber(meta[1]), digest = meta[2],
+    id = id, version = tonumber(meta[1]), digest = meta[2], before = meta[2],
     status = meta[3], lane = meta[4], name = meta[5], priority = tonumber(meta[6] or 0), posts = {},
   }
 end
@@ -69,20 +69,19 @@ local function ring_bell(lane, kind, id, subject)
     'kind', kind, 'w', id, 'subject', subject or '')
 end
 
--- Post what was appended, as one entry: to the partition's feed, and to the lane's own when the
--- workflow has a private one. A feed that no reactor ever asked for does not exist and costs nothing.
+-- Post what was appended, as one entry: to the lane's feed, for its engine, and to the partition's,
+-- for subscribers. A feed that nobody ever asked for does not exist and costs nothing. `prev` is the
+-- digest that the entry follows on: a reader with another one has a log that was rolled back.
 local function close_log(log)
   if log.timed then ring_bell(log.lane, 'timer', log.id) end
   if not log.first then return end
   redis.call('HSET', workflow_key(log.id, 'meta'), 'v', log.version, 'dg', log.digest)
   local entry = {
     'w', log.id, 'v', log.first, 'ts', now, 'by', log.by, 'lane', log.lane, 'dg', log.digest,
-    'e', '[' .. table.concat(log.posts, ',') .. ']',
+    'prev', log.before, 'e', '[' .. table.concat(log.posts, ',') .. ']',
   }
+  redis.call('XADD', flow_key(log.lane .. ':feed'), 'NOMKSTREAM', '*', unpack(entry))
   redis.call('XADD', flow_key('feed'), 'NOMKSTREAM', '*', unpack(entry))
-  if log.lane ~= SHARED then
-    redis.call('XADD', flow_key(log.lane .. ':feed'), 'NOMKSTREAM', '*', unpack(entry))
-  end
 end
 
 -- Put the workflow on its lane's ring when it has ready tasks; `turn` (tenths of ms) orders the ring,

@@ -1,18 +1,18 @@
 -- A living process keeps what it owns: lanes (to schedule) and sessions (to run tasks and jobs).
 --
--- A lane has one owner at a time, told by its token; whoever finds the deadline passed takes it,
--- and from then on commits of the old owner are fenced. Deadlines are Redis' clock and only speed
--- recovery: safety rests on the tokens.
+-- A lane has one owner at a time, told by its token; who acquires it and finds the deadline passed
+-- takes it, and from then on commits of the old owner are fenced. Deadlines are Redis' clock and
+-- only speed recovery: safety rests on the tokens.
 --
 -- call: lanes [[lane, token]…], sessions [session…], about {session: JSON} (what they say of
---       themselves, optional), lease_ms, release
+--       themselves, optional), lease_ms, acquire, release
 -- reply: [true | false (someone else has it)…] for the lanes
 local answers = {}
 for i, claim in ipairs(call.lanes) do
   local lane, token = claim[1], claim[2]
   local owner = redis.call('HGET', flow_key('owners'), lane)
   local deadline, holder = string.match(owner or '0 ', '^(%d+) (.*)$')
-  answers[i] = holder == token or tonumber(deadline) <= now
+  answers[i] = holder == token or (call.acquire and tonumber(deadline) <= now) or false
   if answers[i] and not call.release then
     redis.call('HSET', flow_key('owners'), lane, string.format('%.0f', now + call.lease_ms) .. ' ' .. token)
   elseif holder == token and call.release then

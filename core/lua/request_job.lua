@@ -12,9 +12,13 @@ local lease = log and held(call.id, call.step, call.index, call.token)
 if not lease then return reply({ 'lost' }) end
 
 local launch = 1
+local asked = 'asked:' .. call.step .. ':' .. call.index .. ':' .. call.token .. ':' .. call.effect
 local effect = redis.call('HGET', workflow_key(call.id, 'effects'), call.effect)
 if effect then
   local n, job, kind, data = string.match(effect, '^(%d+) (%S+) (%S*) ?(.*)$')
+  if redis.call('HGET', workflow_key(call.id, 'effects'), asked) == job then
+    return reply({ 'found', job, kind, data })  -- the same call, whose reply was lost
+  end
   if kind ~= 'job.failed' and kind ~= 'job.cancelled' then return reply({ 'found', job, kind, data }) end
   launch = tonumber(n) + 1
 end
@@ -27,6 +31,7 @@ local data = job_json(job, record) .. ',' .. string.sub(call.rest, 2)
 record.version = append(log, 'job.requested', data, lease.session, lease.version)
 record.requested = record.version
 redis.call('HSET', workflow_key(call.id, 'effects'), call.effect, launch .. ' ' .. job .. ' ')
+redis.call('HSET', workflow_key(call.id, 'effects'), asked, job)
 save_job(call.id, job, record)
 redis.call('RPUSH', flow_key(log.lane .. ':jobs'), call.id .. ' ' .. job)
 ring_bell(log.lane, 'job', call.id, job)

@@ -46,6 +46,7 @@ local function increment(change)
   local n = string.match(old, '^-?[%d.eE+-]+$') and tonumber(old)
   if not n then return nil, 'incr needs a number, it holds ' .. string.sub(old, 1, 40) end
   local sum = n + change.by
+  if sum ~= sum or sum == math.huge or sum == -math.huge then return nil, 'incr would give no number' end
   if math.abs(sum) >= EXACT and not string.find(old, '[.eE]') then
     return nil, 'incr would pass 2^53, the largest number JSON readers agree on'
   end

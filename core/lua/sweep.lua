@@ -100,7 +100,8 @@ local function adopt(lane)
     ring_bell(SHARED, 'job', id)
     redis.call('DEL', flow_key(lane .. ':ring:' .. log.name), timer_key(lane))
   end
-  redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'))
+  redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'),
+    flow_key(lane .. ':stocked'))
   redis.call('HDEL', flow_key('owners'), lane)
 end
 

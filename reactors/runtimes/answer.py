@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from ...core.payloads import MAX_DEPTH, is_too_deep
 from .contract import Launch, Outcome, OutcomeKind
 from .output import Output
 
@@ -117,6 +118,8 @@ def _read_all(handle: int, limit: int) -> bytes:
 
 
 def _checked(raw: bytes) -> str:
+    if is_too_deep(raw):
+        raise BadAnswer(f"the result is nested more than {MAX_DEPTH} levels deep; flatten it")
     try:
         msgspec.json.decode(raw)
         return raw.decode().strip()

@@ -213,7 +213,7 @@ async def test_cancelling_a_step_takes_its_tasks_from_queue_and_workers(bench: B
     await bench.queue(0, 1)
     await bench.claim(1)
 
-    await bench.commit(("step.cancelled", '{"step":"a"}', None), cancel=["a"])
+    await bench.commit(("step.cancelled", '{"step":"a"}', None), cancel=[("a", 0)])
 
     assert (await bench.types())[-2:] == ["step.cancelled", "task.cancelled"]
     assert await bench.settle(0) == [("w1", "a", 0)]

@@ -111,7 +111,7 @@ def test_failed_task_fails_its_step_and_cancels_the_others() -> None:
     story.advance()
     story.add(e.TaskStarted("a", 0, 1, "w"), e.TaskFailed("a", 0, 1, ERROR))
 
-    assert story.decide().cancel == ["a"]
+    assert story.decide().cancel == [("a", 0)]
     story.view.touched.add("a")
     assert story.advance() == ["step.failed a"]
     assert story.advance() == ["step.cancelled b"]
