@@ -12,7 +12,8 @@ for i, claim in ipairs(call.lanes) do
   local lane, token = claim[1], claim[2]
   local owner = redis.call('HGET', flow_key('owners'), lane)
   local deadline, holder = string.match(owner or '0 ', '^(%d+) (.*)$')
-  answers[i] = holder == token or (call.acquire and tonumber(deadline) <= now) or false
+  local is_free = tonumber(deadline) <= now
+  answers[i] = holder == token or ((call.acquire or call.release) and is_free) or false
   if answers[i] and not call.release then
     redis.call('HSET', flow_key('owners'), lane, string.format('%.0f', now + call.lease_ms) .. ' ' .. token)
   elseif holder == token and call.release then

@@ -36,7 +36,9 @@ class Bench:
         )
 
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
-        (held,) = await self.scripts.renew(0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms)
+        (held,) = await self.scripts.renew(
+            0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms, acquire=True
+        )
         return held
 
     async def queue(self, *indexes: int, limit: int = 0, step: str = "a") -> Any:

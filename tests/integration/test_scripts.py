@@ -260,14 +260,21 @@ async def test_job_is_settled_once_by_the_launcher_that_holds_it(bench: Bench) -
     assert msgspec.json.decode(found.data)["result"] == 5
 
 
-async def test_failed_agent_is_launched_anew_when_asked_again(bench: Bench) -> None:
+async def test_failed_agent_is_launched_anew_when_the_body_runs_again(bench: Bench) -> None:
     await bench.queue(0)
     await bench.claim(1)
     await bench.scripts.request_job("w1", **job())
     await claim_jobs(bench, "l/1")
     await record(bench, "l/1", "job.failed", '{"error":{"type":"failed","message":"m"}}')
 
-    assert await bench.scripts.request_job("w1", **job()) == Found("a-0-x~2")
+    assert await bench.scripts.request_job("w1", **job()) == Found(
+        "a-0-x",
+        "job.failed",
+        '{"step":"a","index":0,"job":"a-0-x","error":{"type":"failed","message":"m"}}',
+    )
+    await bench.scripts.hand_back(0, session="s")
+    await bench.claim(1, "t/1")
+    assert await bench.scripts.request_job("w1", **job(token="t/1")) == Found("a-0-x~2")
 
 
 async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
