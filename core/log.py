@@ -128,8 +128,7 @@ class EventLog:
     async def put_blob(self, workflow: str, data: bytes) -> Blob:
         """Store a payload beside the log under its digest. Storing it again changes nothing."""
         blob = Blob(digest(data), len(data))
-        key = self.keys.workflow(workflow, "blobs")
-        await self.connection.call(lambda: self.redis.hset(key, blob.digest, data))
+        await self.scripts.put_blob(workflow, digest=blob.digest, data=data)
         return blob
 
     async def get_blob(self, workflow: str, name: str) -> bytes:

@@ -268,7 +268,7 @@ class Scripts:
         session: str,
         token: str,
         want: int,
-        definitions: list[str],
+        definitions: dict[str, list[str]],
         lease_ms: int,
     ) -> list[ClaimedStep]:
         answer = await self._run(
@@ -474,6 +474,11 @@ class Scripts:
         """Move the group's position; False when the lane has another owner."""
         call = {"lane": lane, "token": token, "feed": feed, "group": group, "id": id}
         return bool(_decode(await self._run("acknowledge", partition, **call)))
+
+    async def put_blob(self, workflow: str, *, digest: str, data: bytes) -> None:
+        """Keep a payload; `data` is JSON."""
+        call = {"id": workflow, "digest": digest, "data": data.decode()}
+        await self._run("put_blob", self._keys.partition(workflow), **call)
 
     async def write_logs(
         self, workflow: str, *, job: str, lines: list[tuple[int, str, str]], limit: int, after: int

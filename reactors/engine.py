@@ -36,7 +36,7 @@ from ..projections.workflow import (
 )
 from .binding import NeedsBlob, result_of
 from .projector import Projector
-from .scheduler import Decision, decide
+from .scheduler import JOINED, Decision, decide
 
 log = structlog.get_logger()
 
@@ -90,6 +90,7 @@ class Engine:
         #: Set once a new feed's engine has looked at what was there before it.
         self._stocked = event_log.keys.flow(partition, lane, "stocked")
         self._held: dict[str, Held] = {}
+        self._in_doubt = False
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     async def run(self) -> None:
@@ -190,9 +191,19 @@ class Engine:
         except exceptions.RedisError as error:
             if not is_passing(error):
                 raise
+            self._in_doubt = True
             await anyio.sleep(0.2)
             return []
+        if self._in_doubt:
+            self._in_doubt = False
+            await self._look_again()
         return answer[0][1] if answer else []
+
+    async def _look_again(self) -> None:
+        """After Redis was away its logs may have lost their tails: compare what we hold."""
+        for held in list(self._held.values()):
+            await self._catch_up(held)
+            await self._advance(held)
 
     async def _acknowledge(self, position: str) -> None:
         moved = await self._log.scripts.acknowledge(
@@ -326,6 +337,11 @@ class Engine:
     async def _finish(self, held: Held, decision: Decision) -> None:
         """Add the event that completes the workflow, with its result."""
         result = result_of(held.definition, held.view, held.blobs)
+        if len(result) > JOINED:
+            text = f"the results of the run have {len(result):,} bytes, the limit is {JOINED:,}"
+            decision.add(e.WorkflowFailed(e.Failure("TooLarge", text)), None)
+            decision.status = "failed"
+            return
         cause = 1 - len(decision.events) if decision.events else held.view.version
         if len(result) > self._log.settings.inline_limit:
             event = e.WorkflowCompleted(blob=await self._log.put_blob(held.view.id, result))

@@ -30,6 +30,8 @@ from . import binding
 
 #: Tasks queued by one commit; the rest of a fan-out follows in further commits.
 CHUNK = 1000
+#: Bytes that all arguments of a step may have together; Redis takes no value of 512 MiB.
+JOINED = 256 * 1024 * 1024
 
 _encode = msgspec.json.Encoder().encode
 
@@ -175,11 +177,15 @@ class _Progress:
         except binding.NotItems as problem:
             self._fail(spec.id, None, e.Failure("NotItems", str(problem)), cause)
             return
+        args = _encode(binding.bind(self.definition, spec, self.view)).decode()
+        if len(args) > JOINED:
+            text = f"the results it gets have {len(args):,} bytes together, the limit is {JOINED:,}"
+            self._fail(spec.id, None, e.Failure("TooLarge", text), cause)
+            return
         position = self.decision.add(
             e.StepScheduled(spec.id, tasks=len(found), queued=min(len(found), CHUNK)), cause
         )
         if found:
-            args = _encode(binding.bind(self.definition, spec, self.view)).decode()
             self._queue(spec, found, 0, position, args)
         else:
             self.done[spec.id] = self.decision.add(e.StepCompleted(spec.id), position)

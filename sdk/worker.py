@@ -150,7 +150,7 @@ class Worker:
             session=self.session,
             token=token,
             want=want,
-            definitions=list(self._codes),
+            definitions={code.name: list(code.steps) for code in self._codes.values()},
             lease_ms=int(self._log.settings.lease * 1000),
         )
         return [(step, token) for step in steps]

@@ -57,6 +57,7 @@ if call.meta then
     redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)
   end
   if call.meta.timeout_ms then set_timer(log, 'workflow', call.meta.timeout_ms, '') end
+  redis.call('PERSIST', workflow_key(call.id, 'blobs'))
   redis.call('SADD', flow_key('active'), call.id)
   redis.call('ZADD', flow_key('workflows'), now, call.id)
   -- Listed by status from the start; from then on the documents move it (project.lua).

@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- call: lane, session, token, want, definitions [name…], lease_ms
+-- call: lane, session, token, want, definitions {name: [step…]}, lease_ms
 -- reply: [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 local claimed = {}
 
@@ -71,11 +71,16 @@ local function take(log, step, limits, n)
   return #tasks
 end
 
--- Take up to `share` tasks of one workflow; returns how many, and whether it could give more. A
--- workflow that only waits for a shared limit is noted there, and comes back when a slot is free.
-local function visit(log, share)
+-- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
+-- whether it could give more, to this worker or to one that has other steps. A workflow that only
+-- waits for a shared limit is noted there, and comes back when a slot is free.
+local function visit(log, share, known)
   local taken, more = 0, false
-  for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do
+  local function look(step)
+    if not known[step] then
+      more = true
+      return
+    end
     local limits = limits_of(log.id, step)
     local free, blocker = room(log, step, limits)
     local n = math.min(share - taken, free)
@@ -91,15 +96,23 @@ local function visit(log, share)
       redis.call('SADD', shared_key('blocked:' .. blocker), call.p .. '|' .. log.id)
     end
   end
+  for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end
   return taken, more
+end
+
+local known_steps = {}
+for definition, steps in pairs(call.definitions) do
+  known_steps[definition] = {}
+  for _, step in ipairs(steps) do known_steps[definition][step] = true end
 end
 
 -- Take turns over the workflows of one definition and priority; returns how many tasks were taken.
 local function serve(definition, priority, want)
   local ring = flow_key(call.lane .. ':ring:' .. definition)
   local low, high = -priority * 1e14, (1 - priority) * 1e14
-  local turn, left = turn_now(), want
-  while left > 0 do
+  local turn, left, before = turn_now(), want, nil
+  while left > 0 and left ~= before do
+    before = left
     local waiting = redis.call('ZCOUNT', ring, low, high)
     if waiting == 0 then break end
     local share = math.max(1, math.floor(left / waiting))
@@ -107,7 +120,7 @@ local function serve(definition, priority, want)
       local log = open_log(id)
       local taken, more = 0, false
       if log and log.status == 'running' then
-        taken, more = visit(log, math.min(share, left))
+        taken, more = visit(log, math.min(share, left), known_steps[definition])
         close_log(log)
       end
       turn = turn + 1
@@ -124,7 +137,7 @@ end
 local function waiting_first()
   local first = nil
   local heads = {}
-  for _, definition in ipairs(call.definitions) do
+  for definition in pairs(known_steps) do
     local head = redis.call('ZRANGE', flow_key(call.lane .. ':ring:' .. definition), 0, 0, 'WITHSCORES')
     if head[2] then
       heads[definition] = math.max(0, math.ceil(-tonumber(head[2]) / 1e14))
@@ -145,8 +158,9 @@ end
 -- Share what is wanted among the definitions by the workflows that wait, then give what is left to
 -- whoever can use it; a lower priority gets what the higher ones leave.
 local function serve_all()
-  local left = call.want
-  while left > 0 do
+  local left, before = call.want, nil
+  while left > 0 and left ~= before do
+    before = left
     local priority, waiting, total = waiting_first()
     if not priority then return end
     for _, share in ipairs({ left, math.huge }) do

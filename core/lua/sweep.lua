@@ -18,8 +18,10 @@ local function fail_poison(log, step, lease)
     'janitor', lease.version)
 end
 
+local handed_back = false  -- by a process that stopped, not taken from one that fell silent
+
 local function losses_of(lease)
-  return lease.losses + (call.session and 0 or 1)
+  return lease.losses + (handed_back and 0 or 1)
 end
 
 local function requeue(log, step, lease)
@@ -106,11 +108,14 @@ local function adopt(lane)
 end
 
 if call.session then
+  handed_back = true
   take_session(call.session)
   return reply(counts)
 end
-for _, session in ipairs(redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf', now, 'LIMIT', 0, 10)) do
-  if counts[1] < call.limit then take_session(session) end
+local ended_sessions = redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 10)
+for i = 1, #ended_sessions, 2 do
+  handed_back = tonumber(ended_sessions[i + 1]) == 0
+  if counts[1] < call.limit then take_session(ended_sessions[i]) end
 end
 local owners = redis.call('HGETALL', flow_key('owners'))
 for i = 1, #owners, 2 do

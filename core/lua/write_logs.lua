@@ -15,4 +15,6 @@ for i, line in ipairs(call.lines) do
       'ts', line[1], 'stream', line[2], 'text', line[3], 'n', call.after + i)
   end
 end
+local ttl = redis.call('PTTL', workflow_key(call.id, 'meta'))
+if ttl > 0 then redis.call('PEXPIRE', key, ttl) end  -- written after the run ended
 return reply(true)

@@ -67,7 +67,7 @@ class Bench:
             session=token.partition("/")[0],
             token=token,
             want=want,
-            definitions=["wf"],
+            definitions={"wf": ["a", "b"]},
             lease_ms=lease,
         )
 

@@ -85,7 +85,7 @@ async def commit__ends(bench: Bench, scripts: Scripts) -> Any:
 async def claim(bench: Bench, scripts: Scripts) -> Any:
     await bench.queue(0, 1, 2)
     return await scripts.claim(
-        0, lane=LANE, session="s", token="s/1", want=2, definitions=["wf"], lease_ms=60_000
+        0, lane=LANE, session="s", token="s/1", want=2, definitions={"wf": ["a", "b"]}, lease_ms=60_000
     )
 
 
@@ -231,6 +231,11 @@ async def sweep(bench: Bench, scripts: Scripts) -> Any:
     await launched(bench)
     await bench.scripts.renew(0, lanes=[], sessions=["s", "l"], lease_ms=0)
     return await scripts.sweep(0)
+
+
+@case
+async def put_blob(bench: Bench, scripts: Scripts) -> Any:
+    await scripts.put_blob("w1", digest="d", data=b"[1]")
 
 
 @case
