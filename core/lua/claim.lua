@@ -106,15 +106,23 @@ for definition, steps in pairs(call.definitions) do
   for _, step in ipairs(steps) do known_steps[definition][step] = true end
 end
 
+local function ring_of(definition)
+  return flow_key(call.lane .. ':ring:' .. definition)
+end
+
+-- Scores of one priority; see ring_score.
+local function window(priority)
+  return -priority * 1e14, (1 - priority) * 1e14
+end
+
 -- Take turns over the workflows of one definition and priority; returns how many tasks were taken.
 local function serve(definition, priority, want)
-  local ring = flow_key(call.lane .. ':ring:' .. definition)
-  local low, high = -priority * 1e14, (1 - priority) * 1e14
-  local turn, left, before = turn_now(), want, nil
-  while left > 0 and left ~= before do
-    before = left
+  local ring = ring_of(definition)
+  local low, high = window(priority)
+  local turn, left, idle = turn_now(), want, 0
+  while left > 0 do
     local waiting = redis.call('ZCOUNT', ring, low, high)
-    if waiting == 0 then break end
+    if waiting <= idle then break end  -- those that are left have nothing for this worker
     local share = math.max(1, math.floor(left / waiting))
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', ring, low, high, 'LIMIT', 0, math.min(left, waiting))) do
       local log = open_log(id)
@@ -126,6 +134,7 @@ local function serve(definition, priority, want)
       turn = turn + 1
       if more then redis.call('ZADD', ring, ring_score(log, turn), id)
       else redis.call('ZREM', ring, id) end
+      if taken > 0 then idle = 0 elseif more then idle = idle + 1 end
       left = left - taken
       if left <= 0 then break end
     end
@@ -133,42 +142,36 @@ local function serve(definition, priority, want)
   return want - left
 end
 
--- The highest priority that waits, and how many workflows of it per definition.
-local function waiting_first()
-  local first = nil
-  local heads = {}
+local function highest_priority()
+  local highest = -1
   for definition in pairs(known_steps) do
-    local head = redis.call('ZRANGE', flow_key(call.lane .. ':ring:' .. definition), 0, 0, 'WITHSCORES')
-    if head[2] then
-      heads[definition] = math.max(0, math.ceil(-tonumber(head[2]) / 1e14))
-      first = math.max(first or 0, heads[definition])
-    end
+    local head = redis.call('ZRANGE', ring_of(definition), 0, 0, 'WITHSCORES')
+    if head[2] then highest = math.max(highest, math.ceil(-tonumber(head[2]) / 1e14), 0) end
   end
-  local waiting, total = {}, 0
-  for definition, priority in pairs(heads) do
-    if priority == first then
-      local ring = flow_key(call.lane .. ':ring:' .. definition)
-      waiting[definition] = redis.call('ZCOUNT', ring, -first * 1e14, (1 - first) * 1e14)
-      total = total + waiting[definition]
-    end
-  end
-  return first, waiting, total
+  return highest
 end
 
 -- Share what is wanted among the definitions by the workflows that wait, then give what is left to
--- whoever can use it; a lower priority gets what the higher ones leave.
-local function serve_all()
-  local left, before = call.want, nil
-  while left > 0 and left ~= before do
-    before = left
-    local priority, waiting, total = waiting_first()
-    if not priority then return end
-    for _, share in ipairs({ left, math.huge }) do
-      for definition, count in pairs(waiting) do
-        local most = share == math.huge and left or math.ceil(share * count / total)
-        if left > 0 then left = left - serve(definition, priority, math.min(left, most)) end
-      end
+-- whoever can use it.
+local function serve_priority(priority, want)
+  local left, total, waiting = want, 0, {}
+  for definition in pairs(known_steps) do
+    waiting[definition] = redis.call('ZCOUNT', ring_of(definition), window(priority))
+    total = total + waiting[definition]
+  end
+  for _, is_last in ipairs({ false, true }) do
+    for definition, count in pairs(waiting) do
+      local most = is_last and left or math.ceil(want * count / math.max(1, total))
+      if count > 0 and left > 0 then left = left - serve(definition, priority, math.min(left, most)) end
     end
+  end
+  return want - left
+end
+
+local function serve_all()
+  local left = call.want
+  for priority = highest_priority(), 0, -1 do
+    if left > 0 then left = left - serve_priority(priority, left) end
   end
 end
 

@@ -87,7 +87,11 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.do(self.log.redis.flushall())
-        self.do(self.scripts.renew(0, lanes=[(LANE, "engine/1")], sessions=[], lease_ms=LEASE))
+        self.do(
+            self.scripts.renew(
+                0, lanes=[(LANE, "engine/1")], sessions=[], lease_ms=LEASE, acquire=True
+            )
+        )
         self.do(self.scripts.set_queue("narrow", limit=QUEUE_MAX["narrow"], depth=0))
         for name in ("w1", "w2"):
             self.create(name, 0, False)
@@ -244,7 +248,7 @@ class Machine(RuleBasedStateMachine):
         steps = flow.steps
         failed = e.StepFailed(steps[0], e.Failure("ValueError", "no"))
         rest = [entry(e.StepCancelled(step)) for step in steps[1:]]
-        outcome = self.commit(flow, entry(failed), *rest, cancel=steps, phase="failing")
+        outcome = self.commit(flow, entry(failed), *rest, cancel=positions(steps), phase="failing")
         assert isinstance(outcome, Appended)
         if flow.status != "cancelling":
             flow.status = "failing"
@@ -256,7 +260,7 @@ class Machine(RuleBasedStateMachine):
         flow = self.model.flows.get(name)
         if flow and flow.status in ("failing", "cancelling") and (steps := flow.steps):
             events = [entry(e.StepCancelled(step)) for step in steps]
-            assert isinstance(self.commit(flow, *events, cancel=steps), Appended)
+            assert isinstance(self.commit(flow, *events, cancel=positions(steps)), Appended)
             self.cancel_steps(flow, steps)
 
     def cancel_steps(self, flow: Flow, steps: list[str]) -> None:
@@ -339,7 +343,7 @@ class Machine(RuleBasedStateMachine):
                 session=session,
                 token=token,
                 want=want,
-                definitions=["def-w1", "def-w2", "def-w3"],
+                definitions={name: list(STEPS) for name in ("def-w1", "def-w2", "def-w3")},
                 lease_ms=LEASE,
             )
         )
@@ -560,6 +564,11 @@ class Machine(RuleBasedStateMachine):
                 task.impatient = False
             if flow.hurries:
                 flow.status, flow.hurries = "failing", False
+
+
+def positions(steps: list[str]) -> list[tuple[str, int]]:
+    """Steps to cancel, each with the position of the event that says so."""
+    return [(step, position) for position, step in enumerate(steps)]
 
 
 def placed(claimed: list[ClaimedStep]) -> set[tuple[str, str, int]]:

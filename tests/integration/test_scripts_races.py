@@ -58,7 +58,7 @@ async def test_failure_that_crossed_a_cancellation_leaves_it_one(log: EventLog) 
     await command(bench, "cancel_requested", "cancelling")
 
     failed = ("step.failed", '{"step":"a","error":{"type":"E","message":"m"}}', None)
-    await bench.commit(failed, cancel=["a"], phase="failing")
+    await bench.commit(failed, cancel=[("a", 0)], phase="failing")
 
     assert await log.status("w1") == "cancelling"
 
