@@ -456,7 +456,8 @@ class Machine(RuleBasedStateMachine):
         token = f"{session}/{self.number()}"
         call: dict[str, Any] = {"lane": LANE, "session": session, "token": token}
         taken = self.do(self.scripts.claim_jobs(0, want=want, lease_ms=LEASE, **call))
-        assert self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call)) == taken
+        again = self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call))
+        assert {(x.workflow, x.job) for x in again} == {(x.workflow, x.job) for x in taken}
         for claimed in taken:
             flow = self.model.flows[claimed.workflow]
             job = flow.jobs[claimed.job]
@@ -584,7 +585,7 @@ def test_any_order_of_calls_keeps_what_must_hold(each_redis_url: str) -> None:
     run_state_machine_as_test(
         Machine,
         settings=hypothesis_settings(
-            max_examples=25,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
