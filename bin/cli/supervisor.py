@@ -86,7 +86,7 @@ class Child:
             began = anyio.current_time()
             code = await self._run()
             if self._stopping.is_set():
-                self.exit_code = code if code >= 0 else 128 - code
+                self.exit_code = _exit_code(code)
                 return
             delay = FIRST if anyio.current_time() - began > STEADY else delay
             say(f"process {self._number} ended with {code}; starting it again in {delay} s")
@@ -99,6 +99,8 @@ class Child:
             self._command, stdin=subprocess.PIPE, stdout=None, stderr=None, start_new_session=True
         )
         say(f"process {self._number} has pid {self._process.pid}")
+        if self._stopping.is_set():  # asked to stop while it was being started
+            self.stop(signal.SIGTERM)
         async with self._process as process:
             return await process.wait()
 
@@ -106,3 +108,10 @@ class Child:
         self._stopping.set()
         if self._process and self._process.returncode is None:
             self._process.send_signal(number)
+
+
+def _exit_code(code: int) -> int:
+    """As a shell tells it; our signal may have come before the child could handle it."""
+    if code in (-signal.SIGTERM, -signal.SIGINT):
+        return 0
+    return code if code >= 0 else 128 - code

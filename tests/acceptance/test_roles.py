@@ -176,6 +176,12 @@ def test_two_processes_share_the_work_and_one_that_dies_is_replaced(scene: Scene
     assert len(pids(scene, supervisor)) == 3
 
 
+def test_processes_can_be_stopped_while_they_start(scene: Scene) -> None:
+    supervisor = scene.serve("up", str(FLOWS), "--processes", "2")
+    until(lambda: pids(scene, supervisor))
+    assert stop(supervisor) == 0
+
+
 def test_processes_end_with_their_supervisor(scene: Scene) -> None:
     supervisor = scene.serve("up", str(FLOWS), "--processes", "2")
     until(lambda: len(scene.sessions("worker")) == 2)
