@@ -212,7 +212,7 @@ class TaskRetried(Event, frozen=True):
 
 
 class TaskLost(Event, frozen=True):
-    """The worker that had claimed the task fell silent; the task is ready again."""
+    """The worker that had claimed the task fell silent or stopped; the task is ready again."""
 
     type: ClassVar[str] = "task.lost"
     step: str
