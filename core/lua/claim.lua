@@ -71,6 +71,13 @@ local function take(log, step, limits, n)
   return #tasks
 end
 
+-- A workflow that was given the turn of a shared slot, but has its own limits against it.
+local function pass_on(limits)
+  unblock('queue:' .. limits.queue, 1)
+  unblock('queue:*', 1)
+  if limits.key ~= '' then unblock('key:' .. limits.key, 1) end
+end
+
 -- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
 -- whether it could give more, to this worker or to one that has other steps. A workflow that only
 -- waits for a shared limit is noted there, and comes back when a slot is free.
@@ -94,6 +101,8 @@ local function visit(log, share, known)
       more = true
     elseif blocker then
       redis.call('SADD', shared_key('blocked:' .. blocker), call.p .. '|' .. log.id)
+    else
+      pass_on(limits)
     end
   end
   for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end

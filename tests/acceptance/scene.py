@@ -112,7 +112,7 @@ class Scene:
 
     def feed(self) -> Iterator[tuple[str, str]]:
         """(workflow, event type) of all workflows in the order in which it happened."""
-        entries: Any = self.redis.xrange("flow:0:feed")
+        entries: Any = self.redis.xrange("flow:0:shared:feed")
         for _, fields in entries:
             for kind, *_ in json.loads(fields["e"]):
                 yield fields["w"], kind
