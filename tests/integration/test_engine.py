@@ -1,0 +1,258 @@
+"""What an engine meets: damaged logs, lost predecessors, workers with other code, full bells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+
+import anyio
+import msgspec
+import pytest
+from redis import Redis
+
+from agentainer_flow import (
+    AsyncContext,
+    Workflow,
+    WorkflowCancelled,
+    WorkflowFailed,
+    parallel,
+    step,
+)
+from agentainer_flow import workflow as workflow_of
+from agentainer_flow.core import events as e
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.reactors.engine import Engine
+from agentainer_flow.reactors.projector import Projector
+from agentainer_flow.sdk import client, runner
+from agentainer_flow.sdk.graph import build
+from agentainer_flow.sdk.handle import Handle
+from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.service import Service
+from tests.fundamentals.serving import serving
+
+from .bench import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+@workflow_of(name="engine-fine")
+class Fine(Workflow):
+    @step()
+    async def one(self, context: AsyncContext) -> int:
+        return 1
+
+
+@workflow_of(name="engine-fail")
+class Failing(Workflow):
+    @step()
+    @parallel(max_workers=2)
+    async def each(self, context: AsyncContext, item: int) -> int:
+        return 1 // (item - 3)
+
+
+@workflow_of(name="engine-wide")
+class Wide(Workflow):
+    @step()
+    async def agent(self, context: AsyncContext) -> None:
+        agent = await context.deploy_agent("long", "any", command="sleep 600")
+        await agent.wait()
+
+    @step()
+    @parallel()
+    async def wide(self, context: AsyncContext, item: int) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    async with client.connect(settings) as log:
+        yield log
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[Redis]:
+    with Redis.from_url(settings.redis_url or "", decode_responses=True) as redis:
+        yield redis
+
+
+async def start(log: EventLog, cls: type, **inputs: object) -> Handle:
+    prepared = client.prepare(code_of(cls), None, inputs, log.settings)
+    return Handle(await client.create(log, prepared), log.settings)
+
+
+async def test_first_engine_that_died_early_leaves_nothing_behind(
+    settings: Settings, log: EventLog
+) -> None:
+    handle = await start(log, Fine)
+    engine = Engine(log, Projector(log))
+    await engine.acquire()
+    await engine.open_feed()  # … and it is gone before it has looked at what there was
+    await engine.release()
+
+    async with serving(settings, Fine):
+        assert await handle.result(timeout=20) == 1
+
+
+@pytest.mark.parametrize("data", ["{not json", '{"changes":[{"op":"incr","key":"k","value":nan}]}'])
+async def test_damaged_log_does_not_stop_the_others(
+    settings: Settings, log: EventLog, redis: Redis, data: str
+) -> None:
+    bench = Bench(log)
+    await bench.create()
+    await bench.own(lease_ms=1)
+    await bench.scripts.append("w1", key="x", content="", events=[("state.updated", data)], by="me")
+    handle = await start(log, Fine)
+
+    async with serving(settings, Fine):
+        assert await handle.result(timeout=20) == 1
+
+
+async def test_vanished_log_does_not_stop_the_others(
+    settings: Settings, log: EventLog, redis: Redis
+) -> None:
+    gone = await start(log, Fine)
+    for key in redis.scan_iter(f"workflow:{gone.id}*"):
+        redis.delete(key)
+    handle = await start(log, Fine)
+
+    async with serving(settings, Fine):
+        assert await handle.result(timeout=20) == 1
+
+
+async def test_emptied_redis_is_served_on(settings: Settings, log: EventLog, redis: Redis) -> None:
+    async with serving(msgspec.structs.replace(settings, lease=1.0), Fine):
+        assert await (await start(log, Fine)).result(timeout=20) == 1
+        redis.flushall()
+        assert await (await start(log, Fine)).result(timeout=20) == 1
+
+
+async def test_runs_in_process_do_not_fill_the_feed_of_others(
+    settings: Settings, log: EventLog, redis: Redis
+) -> None:
+    async with serving(settings, Fine):
+        await (await start(log, Fine)).result(timeout=20)
+    before = redis.xlen("flow:0:shared:feed")
+
+    await runner.arun(Fine(), {}, settings)
+
+    assert redis.xlen("flow:0:shared:feed") == before
+
+
+async def test_failed_runs_leave_no_keys_of_their_lanes(settings: Settings, redis: Redis) -> None:
+    for slots in (1, 2, 5):
+        some = msgspec.structs.replace(settings, slots=slots)
+        with pytest.raises(WorkflowFailed):
+            await runner.arun(Failing(), {"items": 50}, some)
+
+    assert [key for key in redis.scan_iter() if ":run:" in key or ":session:" in key] == []
+
+
+async def test_worker_without_a_step_leaves_its_tasks_to_others(
+    settings: Settings, log: EventLog
+) -> None:
+    new = build(type("New", (Workflow,), {"one": Fine.one, "two": step()(later)}), "versions", {})
+    old = build(type("Old", (Workflow,), {"one": Fine.one}), "versions", {})
+    run = await client.create(log, client.prepare(new, None, {}, settings))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Service(log, [old]).run)
+        async for recorded in Handle(run, settings).events():
+            if recorded.type == "task.completed":
+                break  # the old code has done what it can
+        tasks.start_soon(Service(log, [new]).run)
+        assert await Handle(run, settings).result(timeout=20) == {"one": 1, "two": 2}
+        tasks.cancel_scope.cancel()
+
+
+async def later(self: object, context: AsyncContext) -> int:
+    return 2
+
+
+async def test_agent_is_stopped_among_thousands_of_cancelled_tasks(
+    settings: Settings, log: EventLog
+) -> None:
+    async with serving(msgspec.structs.replace(settings, slots=3000), Wide):
+        handle = await start(log, Wide, items=2500)
+        await until_under_way(handle, tasks=2500)
+        await handle.cancel()
+        with pytest.raises(WorkflowCancelled):
+            await handle.result(timeout=10)
+
+
+async def until_under_way(handle: Handle, *, tasks: int) -> None:
+    """Until the agent runs and so many tasks beside the one that waits for it."""
+    seen: Counter[str] = Counter()
+    async for recorded in handle.events():
+        seen[recorded.type] += 1
+        if seen["job.launched"] and seen["task.started"] > tasks:
+            return
+
+
+async def test_same_idempotency_key_asks_for_the_same_run(
+    settings: Settings, log: EventLog
+) -> None:
+    prepared = [client.prepare(code_of(Fine), None, {}, settings, key="order-17") for _ in "ab"]
+
+    ids = [await client.create(log, one) for one in prepared]
+
+    assert ids[0] == ids[1]
+    assert len(await log.read(ids[0])) == 2
+
+
+async def test_adopted_lane_is_not_taken_back_by_its_old_owner(log: EventLog) -> None:
+    lanes = [("run:w9", "old")]
+    meta = {"lane": "run:w9", "name": "wf"}
+    created = ("workflow.created", '{"name":"wf","definition":"d"}')
+    await log.scripts.append(
+        "w9", key="k", content="", events=[created], by="me", status="running", meta=meta
+    )
+    await log.scripts.renew(0, lanes=lanes, sessions=[], lease_ms=0, acquire=True)
+    await log.scripts.sweep(0)
+
+    assert await log.scripts.renew(0, lanes=lanes, sessions=[], lease_ms=60_000) == [False]
+
+
+async def test_what_is_written_after_the_end_ends_with_the_rest(
+    log: EventLog, redis: Redis
+) -> None:
+    bench = Bench(log)
+    await bench.create()
+    await log.scripts.project(
+        "w1",
+        version=5,
+        status="completed",
+        document="{}",
+        steps=["{}"],
+        jobs={},
+        created=1,
+        log_ttl_ms=10_000,
+        state_ttl_ms=10_000,
+        logs=[],
+    )
+
+    await log.put_blob("w1", b"[1]")
+    await log.scripts.write_logs("w1", job="j", lines=[(1, "stdout", "x")], limit=9, after=0)
+
+    assert 0 < redis.pttl("workflow:w1:blobs") <= 10_000
+    assert 0 < redis.pttl("workflow:w1:job:j:logs") <= 10_000
+
+
+async def test_cancelled_tasks_name_what_cancelled_their_step(log: EventLog) -> None:
+    bench = Bench(log)
+    await bench.create()
+    await bench.own()
+    await bench.queue(0)
+    await bench.queue(0, step="b")
+    await bench.claim()
+    events = [
+        (x.type, e.encode_event(x), None) for x in (e.StepCancelled("a"), e.StepCancelled("b"))
+    ]
+    await bench.commit(*events, cancel=[("a", 0), ("b", 1)])
+
+    story = await log.read("w1")
+
+    assert {
+        (x.event.step, story[(x.cause or 0) - 1].event)
+        for x in story
+        if isinstance(x.event, e.TaskCancelled)
+    } == {("a", e.StepCancelled("a")), ("b", e.StepCancelled("b"))}
