@@ -167,8 +167,8 @@ def test_two_processes_share_the_work_and_one_that_dies_is_replaced(scene: Scene
     until(lambda: len(scene.sessions("worker")) == len(scene.sessions("scheduler")) == 2)
 
     os.kill(pids(scene, supervisor)[0], signal.SIGKILL)
-    until(lambda: "process 1 ended with -9; starting it again" in scene.said(supervisor))
-    until(lambda: len(scene.sessions("worker")) == 2)
+    until(lambda: "ended with -9; starting it again" in scene.said(supervisor))
+    until(lambda: working(scene) == set(pids(scene, supervisor)[1:]) and len(working(scene)) == 2)
     workflow = scene.begin(f"{FLOWS}:Many", items=200)
     until(lambda: scene.is_completed(workflow))
 
@@ -190,6 +190,10 @@ def test_processes_end_with_their_supervisor(scene: Scene) -> None:
     kill(supervisor)
 
     until(lambda: scene.sessions("worker") == scene.sessions("scheduler") == [])
+
+
+def working(scene: Scene) -> set[int]:
+    return {int(session.split(":")[1]) for session in scene.sessions("worker")}
 
 
 def pids(scene: Scene, supervisor: Process) -> list[int]:

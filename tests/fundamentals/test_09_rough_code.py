@@ -125,7 +125,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Options(Workflow):
     @step()
     async def ask(self, context: AsyncContext, which: str) -> str:
-        options = {"image": "any", "command": "echo 1", **OPTIONS[which]}
+        options: dict[str, Any] = {"image": "any", "command": "echo 1", **OPTIONS[which]}
         with pytest.raises(PayloadError, match="deploy_agent") as caught:
             await context.deploy_agent("agent", **options)
         return str(caught.value)

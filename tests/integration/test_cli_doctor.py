@@ -75,6 +75,8 @@ def test_a_paused_workflow_waits_and_is_no_problem(cli: Command) -> None:
 def test_an_engine_that_holds_the_lane_and_does_not_get_on_is_reported(cli: Command) -> None:
     cli.environment["AGENTAINER_LEASE"] = "600"
     serving = cli.up()
+    cli.start("Greet", "-i", "name=6")
+    cli.wait_for_status("completed")
     serving.signal(signal.SIGSTOP)
     cli.start("Greet", "-i", "name=7")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
+from typing import cast
 
 import anyio
 import msgspec
@@ -76,6 +77,10 @@ def redis(settings: Settings) -> Iterator[Redis]:
         yield redis
 
 
+def keys(redis: Redis, pattern: str) -> list[str]:
+    return list(cast("Iterator[str]", redis.scan_iter(pattern)))
+
+
 async def start(log: EventLog, cls: type, **inputs: object) -> Handle:
     prepared = client.prepare(code_of(cls), None, inputs, log.settings)
     return Handle(await client.create(log, prepared), log.settings)
@@ -112,8 +117,7 @@ async def test_vanished_log_does_not_stop_the_others(
     settings: Settings, log: EventLog, redis: Redis
 ) -> None:
     gone = await start(log, Fine)
-    for key in redis.scan_iter(f"workflow:{gone.id}*"):
-        redis.delete(key)
+    redis.delete(*keys(redis, f"workflow:{gone.id}*"))
     handle = await start(log, Fine)
 
     async with serving(settings, Fine):
@@ -145,7 +149,7 @@ async def test_failed_runs_leave_no_keys_of_their_lanes(settings: Settings, redi
         with pytest.raises(WorkflowFailed):
             await runner.arun(Failing(), {"items": 50}, some)
 
-    assert [key for key in redis.scan_iter() if ":run:" in key or ":session:" in key] == []
+    assert keys(redis, "*:run:*") == keys(redis, "*:session:*") == []
 
 
 async def test_worker_without_a_step_leaves_its_tasks_to_others(
