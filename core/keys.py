@@ -30,6 +30,8 @@
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
     flow:<p>:<lane>:feed               STREAM  every append of the lane, for its engine
     flow:<p>:<lane>:stocked            STRING  its engine looked at what was there before
+    flow:<p>:orphans                   ZSET    jobs without a launcher -> how long they wait for one
+    flow:<p>:<lane>:jobs:<host>        LIST    jobs whose container may be on that host
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news

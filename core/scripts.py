@@ -18,6 +18,8 @@ from redis.exceptions import NoScriptError
 from .connection import Connection, NotReplicated
 from .keys import Keys
 
+#: How long agents whose launcher is gone wait for another one of their host, ms.
+HOST_LEASE_MS = 60_000
 #: How long one call waits for its replicas before it says so and is sent again, ms.
 CONFIRM_MS = 1000
 
@@ -328,12 +330,21 @@ class Scripts:
         return word
 
     async def claim_jobs(
-        self, partition: int, *, lane: str, session: str, token: str, want: int, lease_ms: int
+        self,
+        partition: int,
+        *,
+        lane: str,
+        host: str,
+        session: str,
+        token: str,
+        want: int,
+        lease_ms: int,
     ) -> list[ClaimedJob]:
         answer = await self._run(
             "claim_jobs",
             partition,
             lane=lane,
+            host=host,
             session=session,
             token=token,
             want=want,
@@ -458,14 +469,23 @@ class Scripts:
     ) -> None:
         await self._run("close_lane", partition, lane=lane, token=token, sessions=sessions)
 
-    async def sweep(self, partition: int, *, limit: int = 1000, max_losses: int = 3) -> list[int]:
+    async def sweep(
+        self,
+        partition: int,
+        *,
+        limit: int = 1000,
+        max_losses: int = 3,
+        host_lease_ms: int = HOST_LEASE_MS,
+    ) -> list[int]:
         """Returns how many (tasks, jobs, lanes) were taken back from dead owners."""
-        answer = await self._run("sweep", partition, limit=limit, max_losses=max_losses)
+        answer = await self._run(
+            "sweep", partition, limit=limit, max_losses=max_losses, host_lease_ms=host_lease_ms
+        )
         return [int(count) for count in _decode(answer)]
 
     async def hand_back(self, partition: int, *, session: str, limit: int = 1000) -> list[int]:
         """End a session: what it holds is free at once. Returns as `sweep`; call until all 0."""
-        call = {"session": session, "limit": limit}
+        call = {"session": session, "limit": limit, "host_lease_ms": HOST_LEASE_MS}
         return [int(count) for count in _decode(await self._run("sweep", partition, **call))]
 
     async def acknowledge(

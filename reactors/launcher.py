@@ -8,6 +8,7 @@ and goes on from there.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -58,6 +59,7 @@ class Launcher:
         self._started: set[tuple[str, str]] = set()
         self._stopping: set[tuple[str, str]] = set()
         self._claims = 0
+        self._host = socket.gethostname()
         self._wake = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         bell.listen(self._hear)
@@ -119,6 +121,7 @@ class Launcher:
         jobs = await self._log.scripts.claim_jobs(
             self.partition,
             lane=self.lane,
+            host=self._host,
             session=self.session,
             token=token,
             want=want,

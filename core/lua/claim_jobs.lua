@@ -4,7 +4,9 @@
 -- longer in `jobs` and is passed over; one of a paused workflow is held until it is resumed. A claim
 -- whose reply was lost comes again with the same token and gets the same jobs.
 --
--- call: lane, session, token, want, lease_ms
+-- A job that a launcher had before goes to launchers of that host: its container may be there.
+--
+-- call: lane, host, session, token, want, lease_ms
 -- reply: [[workflow, job, version of job.requested]…]
 local claimed = {}
 
@@ -26,7 +28,7 @@ if redis.call('HGET', flow_key('claims'), call.session) == call.token then
 end
 redis.call('ZADD', flow_key('sessions'), now + call.lease_ms, call.session)
 while #claimed < call.want do
-  local entry = redis.call('LPOP', flow_key(call.lane .. ':jobs'))
+  local entry = redis.call('LPOP', job_list(call.lane, call.host)) or redis.call('LPOP', job_list(call.lane))
   if not entry then break end
   local id, job = string.match(entry, '^(%S+) (%S+)$')
   local record = load_job(id, job)
@@ -34,8 +36,10 @@ while #claimed < call.want do
   if log and log.status == 'paused' and record.state == 'queued' then
     redis.call('RPUSH', workflow_key(id, 'held_jobs'), entry)
   elseif record and record.token == '' then
-    if record.state == 'queued' then record.state = 'claimed' end
+    if record.state ~= 'stopping' then record.state = 'claimed' end
     record.token = call.token
+    record.host = call.host
+    redis.call('ZREM', flow_key('orphans'), entry)
     save_job(id, job, record)
     count_claim(call.session, id .. '|', 1)
     claimed[#claimed + 1] = { id, job, record.requested }

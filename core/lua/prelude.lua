@@ -242,6 +242,16 @@ local function job_json(job, record)
   return '{"step":"' .. record.step .. '","index":' .. record.index .. ',"job":"' .. job .. '"'
 end
 
+-- Offer a job to launchers: to any, or to those of the host where its container may be.
+local function job_list(lane, host)
+  return flow_key(lane .. ':jobs' .. (host and (':' .. host) or ''))
+end
+
+local function offer_job(log, job, record)
+  redis.call('RPUSH', job_list(log.lane, record.host), log.id .. ' ' .. job)
+  ring_bell(log.lane, 'job', log.id, job)
+end
+
 -- Stop one job: what no launcher has taken ends here, what runs is stopped by its launcher.
 local function stop_job(log, job, record, by)
   if record.state == 'queued' then

@@ -33,7 +33,6 @@ record.requested = record.version
 redis.call('HSET', workflow_key(call.id, 'effects'), call.effect, launch .. ' ' .. job .. ' ')
 redis.call('HSET', workflow_key(call.id, 'effects'), asked, job)
 save_job(call.id, job, record)
-redis.call('RPUSH', flow_key(log.lane .. ':jobs'), call.id .. ' ' .. job)
-ring_bell(log.lane, 'job', call.id, job)
+offer_job(log, job, record)
 close_log(log)
 return reply({ 'requested', job })

@@ -8,7 +8,7 @@
 -- A process that stops hands back what it holds by the same code, for the one session that it names;
 -- nothing speaks against its tasks then, so that does not count as a loss.
 --
--- call: limit (entries), max_losses (optional), session (the only one to take from, optional)
+-- call: host_lease_ms (how long agents wait for a launcher of their host), limit (entries), max_losses (optional), session (the only one to take from, optional)
 -- reply: {tasks, jobs, lanes} (counts of what was taken back; call again while any is above 0)
 local counts = { 0, 0, 0 }
 
@@ -53,10 +53,10 @@ local function take_jobs(log, session)
     if record.token ~= '' and string.match(record.token, '^(.*)/') == session then
       counts[2] = counts[2] + 1
       record.token = ''
-      record.state = record.state == 'stopping' and 'stopping' or 'queued'
+      if record.state ~= 'stopping' then record.state = 'orphaned' end
       save_job(log.id, jobs[i], record)
-      redis.call('LPUSH', flow_key(log.lane .. ':jobs'), log.id .. ' ' .. jobs[i])
-      ring_bell(log.lane, 'job', log.id, jobs[i])
+      offer_job(log, jobs[i], record)
+      redis.call('ZADD', flow_key('orphans'), now + call.host_lease_ms, log.id .. ' ' .. jobs[i])
     end
   end
   redis.call('HDEL', flow_key('session:' .. session), log.id .. '|')
@@ -93,8 +93,11 @@ local function adopt(lane)
     log.lane = SHARED
     if log.status ~= 'paused' then resume_timers(log) end
     redis.call('HSET', workflow_key(id, 'meta'), 'lane', SHARED)
-    for _, job in ipairs(redis.call('LRANGE', flow_key(lane .. ':jobs'), 0, -1)) do
-      redis.call('RPUSH', flow_key(SHARED .. ':jobs'), job)
+    local jobs = redis.call('HGETALL', workflow_key(id, 'jobs'))
+    for i = 1, #jobs, 2 do
+      local record = cjson.decode(jobs[i + 1])
+      if record.host then redis.call('DEL', job_list(lane, record.host)) end
+      if record.token == '' then offer_job(log, jobs[i], record) end
     end
     close_log(log)
     if redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then join_ring(log) end
@@ -107,6 +110,20 @@ local function adopt(lane)
   redis.call('HDEL', flow_key('owners'), lane)
 end
 
+-- An agent whose host has had no launcher for too long has failed, as far as anybody can tell.
+local function give_up(entry)
+  redis.call('ZREM', flow_key('orphans'), entry)
+  local id, job = string.match(entry, '^(%S+) (%S+)$')
+  local record = load_job(id, job)
+  local log = record and open_log(id)
+  if not log or record.token ~= '' then return end
+  local data = job_json(job, record) .. ',"error":{"type":"lost","message":"no launcher of host '
+    .. record.host .. ' took it over"}}'
+  append(log, 'job.failed', data, 'janitor', record.version)
+  finish_job(log, job, record, 'job.failed', data)
+  close_log(log)
+end
+
 if call.session then
   handed_back = true
   take_session(call.session)
@@ -116,6 +133,9 @@ local ended_sessions = redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf',
 for i = 1, #ended_sessions, 2 do
   handed_back = tonumber(ended_sessions[i + 1]) == 0
   if counts[1] < call.limit then take_session(ended_sessions[i]) end
+end
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', flow_key('orphans'), '-inf', now, 'LIMIT', 0, 100)) do
+  give_up(entry)
 end
 local owners = redis.call('HGETALL', flow_key('owners'))
 for i = 1, #owners, 2 do

@@ -454,7 +454,7 @@ class Machine(RuleBasedStateMachine):
     @rule(session=launchers, want=st.integers(1, 3))
     def claim_jobs(self, session: str, want: int) -> None:
         token = f"{session}/{self.number()}"
-        call: dict[str, Any] = {"lane": LANE, "session": session, "token": token}
+        call: dict[str, Any] = {"lane": LANE, "host": "h", "session": session, "token": token}
         taken = self.do(self.scripts.claim_jobs(0, want=want, lease_ms=LEASE, **call))
         again = self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call))
         assert {(x.workflow, x.job) for x in again} == {(x.workflow, x.job) for x in taken}
@@ -462,9 +462,9 @@ class Machine(RuleBasedStateMachine):
             flow = self.model.flows[claimed.workflow]
             job = flow.jobs[claimed.job]
             assert not job.token
-            assert job.state == "stopping" or flow.status != "paused"
+            assert job.state != "queued" or flow.status != "paused"
             job.token = token
-            job.state = "taken" if job.state == "queued" else job.state
+            job.state = "stopping" if job.state == "stopping" else "taken"
         assert len(taken) == want or not self.waiting_jobs()
 
     def waiting_jobs(self) -> list[Job]:
@@ -472,7 +472,7 @@ class Machine(RuleBasedStateMachine):
             job
             for flow in self.model.flows.values()
             for job in flow.unsettled()
-            if not job.token and (job.state == "stopping" or flow.status != "paused")
+            if not job.token and (job.state != "queued" or flow.status != "paused")
         ]
 
     @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
@@ -541,7 +541,7 @@ class Machine(RuleBasedStateMachine):
             for job in flow.unsettled():
                 if job.token.startswith(f"{session}/"):
                     job.token = ""
-                    job.state = "stopping" if job.state == "stopping" else "queued"
+                    job.state = "stopping" if job.state == "stopping" else "orphaned"
 
     @rule(session=sessions)
     def live_on(self, session: str) -> None:
