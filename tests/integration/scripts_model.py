@@ -47,7 +47,7 @@ class Job:
     id: str
     step: str
     index: int
-    #: queued, taken, orphaned (its launcher is gone), stopping; ended ones are kept as `failed` or `ended`.
+    #: queued, taken, orphaned (its launcher is gone), stopping; when ended `failed` or `ended`.
     state: str = "queued"
     token: str = ""
 

@@ -230,10 +230,12 @@ async def test_agent_is_requested_once_by_the_holder_of_the_task(bench: Bench) -
     assert (await bench.types()).count("job.requested") == 1
 
 
-async def claim_jobs(bench: Bench, token: str, lease: int = 60_000) -> list[str]:
+async def claim_jobs(
+    bench: Bench, token: str, lease: int = 60_000, host: str = "here"
+) -> list[str]:
     session = token.partition("/")[0]
     claimed = await bench.scripts.claim_jobs(
-        0, lane=LANE, host="h", session=session, token=token, want=5, lease_ms=lease
+        0, lane=LANE, host=host, session=session, token=token, want=5, lease_ms=lease
     )
     return [job.job for job in claimed]
 
