@@ -1,6 +1,6 @@
-"""Own a lane, fold its workflows from the feed, commit what the scheduler decides.
+"""Fold the workflows of a lane from its feed, commit what the scheduler decides.
 
-Why nothing is lost: the feed carries every append; the engine moves its position only after it has
+Why nothing is lost: the feed carries every append; its position moves only after the engine has
 committed what the entries called for; whoever owns the lane next starts at that position and
 decides again. Why nothing happens twice: a commit needs the lane's token, and deciding again on a
 log that has the events already gives nothing new.
@@ -9,8 +9,8 @@ log that has the events already gives nothing new.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from contextlib import aclosing
 
 import anyio
 import msgspec
@@ -18,12 +18,9 @@ import structlog
 from redis import exceptions
 
 from ..core import events as e
-from ..core.connection import BLOCK, is_passing
 from ..core.definition import Definition
 from ..core.errors import WorkflowNotFound
-from ..core.ids import new_session
-from ..core.keys import SHARED
-from ..core.log import EventLog, FeedEntry, decode_feed_entry
+from ..core.log import EventLog, FeedEntry
 from ..core.scripts import Appended, Conflict, Fenced
 from ..projections.workflow import (
     ALL,
@@ -35,25 +32,16 @@ from ..projections.workflow import (
     fold,
 )
 from .binding import NeedsBlob, result_of
+from .lane import Lane, LaneLost
 from .projector import Projector
 from .scheduler import JOINED, Decision, decide
 
 log = structlog.get_logger()
 
-GROUP = "engine"
-READ = 256
 #: Workflows whose commits are under way at the same time.
 COMMITS = 8
-#: Longest time between two looks whether the lane is free, seconds.
-LOOK = 1.0
-#: Seconds between two notes of our position. A successor that starts too early decides nothing new.
-ACKNOWLEDGE = 0.2
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
 REMEMBERED = 10_000
-
-
-class LaneLost(Exception):
-    """Raised when another engine owns the lane now."""
 
 
 class Held:
@@ -72,132 +60,45 @@ class Engine:
     def __init__(
         self,
         event_log: EventLog,
+        lane: Lane,
         projector: Projector,
         *,
-        partition: int = 0,
-        lane: str = SHARED,
         watch: Callable[[WorkflowView], None] | None = None,
     ) -> None:
         self._log = event_log
+        self._lane = lane
         self._projector = projector
-        self.partition = partition
-        self.lane = lane
-        self.token = ""
         #: Set when a private lane is done with or was lost.
         self.stopped = anyio.Event()
         self._watch = watch
-        self._feed = event_log.keys.feed(partition, lane)
-        #: Set once a new feed's engine has looked at what was there before it.
-        self._stocked = event_log.keys.flow(partition, lane, "stocked")
         self._held: dict[str, Held] = {}
-        self._in_doubt = False
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     async def run(self) -> None:
         """Serve the lane. A shared one is acquired again when it was lost, a private one is not."""
         while not self.stopped.is_set():
-            if not self.token:
-                await self.acquire()
+            await self._lane.acquire()
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._keep)
+                    tasks.start_soon(self._lane.keep)
                     tasks.start_soon(self._serve)
             except* LaneLost:
-                log.warning("engine.lane_lost", lane=self.lane, partition=self.partition)
+                log.warning("engine.lane_lost", lane=self._lane.name)
                 self._held.clear()
-                self.token = ""
-                if self.lane != SHARED:
+                self._lane.token = ""
+                if self._lane.is_private:
                     self.stopped.set()
 
-    async def acquire(self) -> None:
-        """Wait until the lane is ours."""
-        token = new_session("engine")
-        while not self.token:
-            if await self._renew(token, acquire=True):
-                self.token = token
-            else:
-                await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
-
-    async def release(self, sessions: Sequence[str] = ()) -> None:
-        """Let somebody else take over at once: the lane, and what the sessions hold."""
-        await self._log.scripts.renew(
-            self.partition,
-            lanes=[(self.lane, self.token)] if self.token else [],
-            sessions=list(sessions),
-            lease_ms=0,
-            release=True,
-        )
-
-    async def _keep(self) -> None:
-        while True:
-            await anyio.sleep(self._log.settings.lease / 3)
-            if not await self._renew(self.token):
-                raise LaneLost
-
-    async def _renew(self, token: str, *, acquire: bool = False) -> bool:
-        lease_ms = int(self._log.settings.lease * 1000)
-        (held,) = await self._log.scripts.renew(
-            self.partition,
-            lanes=[(self.lane, token)],
-            sessions=[],
-            lease_ms=lease_ms,
-            acquire=acquire,
-        )
-        return held
-
-    async def open_feed(self) -> str:
-        """Position of our group on the feed, which is made when it is not there."""
-        try:
-            await self._log.redis.xgroup_create(self._feed, GROUP, id="$", mkstream=True)
-        except exceptions.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-        else:
-            await self._log.redis.delete(self._stocked)
-        return await self._position()
-
-    async def _position(self) -> str:
-        groups = await self._log.redis.xinfo_groups(self._feed)
-        mine = next(group for group in groups if group["name"] == GROUP.encode())
-        position: bytes = mine["last-delivered-id"]
-        return position.decode()
-
     async def _serve(self) -> None:
-        position = await self._log.connection.call(self.open_feed)
-        if not await self._log.connection.call(lambda: self._log.redis.exists(self._stocked)):
+        position = await self._lane.open_feed()
+        if not await self._lane.is_stocked():
             await self._take_stock()
-            await self._log.connection.call(lambda: self._log.redis.set(self._stocked, "1"))
-        reader: Any = self._log.connection.reader()
-        noted, noted_at = position, anyio.current_time()
-        try:
-            while True:
-                # After a burst its end is noted soon, so that the position tells how far we are.
-                entries = await self._read(
-                    reader, position, BLOCK if position == noted else ACKNOWLEDGE
-                )
-                if entries:
-                    await self._handle([decode_feed_entry(entry) for entry in entries])
-                    position = entries[-1][0].decode()
-                if not entries or anyio.current_time() > noted_at + ACKNOWLEDGE:
-                    await self._acknowledge(position)
-                    noted, noted_at = position, anyio.current_time()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(reader)
-
-    async def _read(self, reader: Any, position: str, block: float) -> list[Any]:
-        try:
-            answer = await reader.xread({self._feed: position}, count=READ, block=int(block * 1000))
-        except exceptions.RedisError as error:
-            if not is_passing(error):
-                raise
-            self._in_doubt = True
-            await anyio.sleep(0.2)
-            return []
-        if self._in_doubt:
-            self._in_doubt = False
-            await self._look_again()
-        return answer[0][1] if answer else []
+            await self._lane.mark_stocked()
+        async with aclosing(self._lane.batches(position)) as batches:
+            async for batch in batches:
+                if batch.was_away:
+                    await self._look_again()
+                await self._handle(batch.entries)
 
     async def _look_again(self) -> None:
         """After Redis was away its logs may have lost their tails: compare what we hold."""
@@ -205,21 +106,9 @@ class Engine:
             await self._catch_up(held)
             await self._advance(held)
 
-    async def _acknowledge(self, position: str) -> None:
-        moved = await self._log.scripts.acknowledge(
-            self.partition,
-            lane=self.lane,
-            token=self.token,
-            feed=self._feed,
-            group=GROUP,
-            id=position,
-        )
-        if not moved:
-            raise LaneLost
-
     async def _take_stock(self) -> None:
         """Decide on every workflow that has not ended: the feed tells nothing of before."""
-        for workflow in await self._log.active(self.partition, self.lane):
+        for workflow in await self._log.active(self._lane.partition, self._lane.name):
             await self._take(workflow, [], "")
 
     async def _handle(self, entries: list[FeedEntry]) -> None:
@@ -316,7 +205,7 @@ class Engine:
         self._remember(held.view.id)
         await self._projector.write(held.view, held.definition)
         self._show(held.view)
-        if self.lane != SHARED:
+        if self._lane.is_private:
             self.stopped.set()
 
     def _show(self, view: WorkflowView) -> None:
@@ -355,9 +244,9 @@ class Engine:
         held.commits += 1
         outcome = await self._log.scripts.commit(
             view.id,
-            lane=self.lane,
-            token=self.token,
-            commit=f"{self.token}#{held.commits}",
+            lane=self._lane.name,
+            token=self._lane.token,
+            commit=f"{self._lane.token}#{held.commits}",
             events=[(ev.type, e.encode_event(ev), cause) for ev, cause in decision.events],
             queue=decision.queue,
             cancel=decision.cancel,

@@ -13,7 +13,7 @@ from redis import exceptions
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..projections.queues import QueueView, list_queues
-from ..reactors.engine import GROUP
+from ..reactors.lane import GROUP
 from ..reactors.session import About
 
 #: Entries of the feed that are counted, and workflows that are looked at, at most.

@@ -21,6 +21,7 @@ from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
+from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
@@ -77,9 +78,8 @@ class _Runner:
         partition = log.keys.partition(self.id)
         lane = f"run:{self.id}"
         self._projector = Projector(log)
-        self._engine = Engine(
-            log, self._projector, partition=partition, lane=lane, watch=self._watch
-        )
+        self._lane = Lane(log, partition=partition, name=lane)
+        self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)
         self._clock = Clock(log, self._bell, partition=partition, lane=lane)
         self._worker = Worker(
@@ -105,9 +105,9 @@ class _Runner:
     async def run(self) -> Any:
         ended = False
         try:
-            await self._engine.acquire()
-            await self._log.connection.call(self._engine.open_feed)
-            await client.create(self._log, self._prepared, lane=self._engine.lane)
+            await self._lane.acquire()
+            await self._lane.open_feed()
+            await client.create(self._log, self._prepared, lane=self._lane.name)
             await self._carry()
             ended = True
         finally:
@@ -136,13 +136,13 @@ class _Runner:
         sessions = [self._worker.session, self._launcher.session]
         if ended:
             await self._log.scripts.close_lane(
-                self._engine.partition,
-                lane=self._engine.lane,
-                token=self._engine.token,
+                self._lane.partition,
+                lane=self._lane.name,
+                token=self._lane.token,
                 sessions=sessions,
             )
         else:
-            await self._engine.release(sessions)
+            await self._lane.release(sessions)
             self._progress.interrupted(self._prepared.code.reference)
 
     def _watch(self, view: WorkflowView) -> None:

@@ -24,6 +24,7 @@ from ..core.log import EventLog
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
 from ..reactors.janitor import Janitor
+from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
@@ -98,10 +99,11 @@ class Service:
 
     def _add_scheduler(self) -> None:
         projector = Projector(self._log)
-        engine = Engine(self._log, projector, partition=self._partition)
+        lane = Lane(self._log, partition=self._partition)
+        engine = Engine(self._log, lane, projector)
         self._add_session("scheduler")
         self._mains += [projector.run, engine.run]
-        self._owners.append(engine.release)
+        self._owners.append(lane.release)
 
     def _add_clock(self) -> None:
         self._add_session("clock")

@@ -23,8 +23,7 @@ from agentainer_flow import workflow as workflow_of
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.reactors.engine import Engine
-from agentainer_flow.reactors.projector import Projector
+from agentainer_flow.reactors.lane import Lane
 from agentainer_flow.sdk import client, runner
 from agentainer_flow.sdk.graph import build
 from agentainer_flow.sdk.handle import Handle
@@ -90,10 +89,10 @@ async def test_first_engine_that_died_early_leaves_nothing_behind(
     settings: Settings, log: EventLog
 ) -> None:
     handle = await start(log, Fine)
-    engine = Engine(log, Projector(log))
-    await engine.acquire()
-    await engine.open_feed()  # … and it is gone before it has looked at what there was
-    await engine.release()
+    lane = Lane(log)
+    await lane.acquire()
+    await lane.open_feed()  # … and it is gone before it has looked at what there was
+    await lane.release()
 
     async with serving(settings, Fine):
         assert await handle.result(timeout=20) == 1

@@ -1,0 +1,166 @@
+"""Own a lane and read its feed.
+
+A lane has one owner, told by a token that every write of the engine carries. The owner reads the
+feed with a position of its own, kept in a consumer group: it moves only behind what has been dealt
+with, so a successor starts where something may be left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import anyio
+import msgspec
+from redis import exceptions
+
+from ..core.connection import BLOCK, is_passing
+from ..core.ids import new_session
+from ..core.keys import SHARED
+from ..core.log import EventLog, FeedEntry, decode_feed_entry
+
+GROUP = "engine"
+READ = 256
+#: Longest time between two looks whether the lane is free, seconds.
+LOOK = 1.0
+#: Seconds between two notes of our position. A successor that starts too early decides nothing new.
+ACKNOWLEDGE = 0.2
+
+
+class LaneLost(Exception):
+    """Raised when another engine owns the lane now."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What the feed had next. `was_away`: Redis was, and its logs may have lost their tails."""
+
+    entries: list[FeedEntry]
+    was_away: bool = False
+
+
+class Lane:
+    """One lane of one partition, ours while `token` is set."""
+
+    def __init__(self, log: EventLog, *, partition: int = 0, name: str = SHARED) -> None:
+        self._log = log
+        self.partition = partition
+        self.name = name
+        self.token = ""
+        self._feed = log.keys.feed(partition, name)
+        #: Set once a new feed's engine has looked at what was there before it.
+        self._stocked = log.keys.flow(partition, name, "stocked")
+
+    @property
+    def is_private(self) -> bool:
+        return self.name != SHARED
+
+    async def acquire(self) -> None:
+        """Wait until the lane is ours."""
+        token = new_session("engine")
+        while not self.token:
+            if await self._renew(token, acquire=True):
+                self.token = token
+            else:
+                await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
+
+    async def keep(self) -> None:
+        """Renew the lease for ever. Raises LaneLost."""
+        while True:
+            await anyio.sleep(self._log.settings.lease / 3)
+            if not await self._renew(self.token):
+                raise LaneLost
+
+    async def release(self, sessions: Sequence[str] = ()) -> None:
+        """Let somebody else take over at once: the lane, and what the sessions hold."""
+        await self._log.scripts.renew(
+            self.partition,
+            lanes=[(self.name, self.token)] if self.token else [],
+            sessions=list(sessions),
+            lease_ms=0,
+            release=True,
+        )
+
+    async def _renew(self, token: str, *, acquire: bool = False) -> bool:
+        lease_ms = int(self._log.settings.lease * 1000)
+        (held,) = await self._log.scripts.renew(
+            self.partition,
+            lanes=[(self.name, token)],
+            sessions=[],
+            lease_ms=lease_ms,
+            acquire=acquire,
+        )
+        return held
+
+    async def open_feed(self) -> str:
+        """Position of our group on the feed, which is made when it is not there."""
+        return await self._log.connection.call(self._open_feed)
+
+    async def _open_feed(self) -> str:
+        try:
+            await self._log.redis.xgroup_create(self._feed, GROUP, id="$", mkstream=True)
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        else:
+            await self._log.redis.delete(self._stocked)
+        groups = await self._log.redis.xinfo_groups(self._feed)
+        mine = next(group for group in groups if group["name"] == GROUP.encode())
+        position: bytes = mine["last-delivered-id"]
+        return position.decode()
+
+    async def is_stocked(self) -> bool:
+        """Whether an owner has looked at the workflows that were there before the feed."""
+        found = await self._log.connection.call(lambda: self._log.redis.exists(self._stocked))
+        return bool(found)
+
+    async def mark_stocked(self) -> None:
+        await self._log.connection.call(lambda: self._log.redis.set(self._stocked, "1"))
+
+    async def batches(self, position: str) -> AsyncGenerator[Batch, None]:
+        """What comes after `position`; asking for the next batch says that the last is dealt with.
+
+        Raises LaneLost.
+        """
+        reader: Any = self._log.connection.reader()
+        noted, noted_at, was_away = position, anyio.current_time(), False
+        try:
+            while True:
+                # After a burst its end is noted soon, so that the position tells how far we are.
+                block = BLOCK if position == noted else ACKNOWLEDGE
+                found = await self._read(reader, position, block)
+                if found is None:
+                    was_away = True
+                    continue
+                if found or was_away:
+                    yield Batch([decode_feed_entry(entry) for entry in found], was_away)
+                    was_away = False
+                    position = found[-1][0].decode() if found else position
+                if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
+                    await self._acknowledge(position)
+                    noted, noted_at = position, anyio.current_time()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._log.connection.drop(reader)
+
+    async def _read(self, reader: Any, position: str, block: float) -> list[Any] | None:
+        """Entries above the position; None when Redis is away."""
+        try:
+            answer = await reader.xread({self._feed: position}, count=READ, block=int(block * 1000))
+        except exceptions.RedisError as error:
+            if not is_passing(error):
+                raise
+            await anyio.sleep(0.2)
+            return None
+        return answer[0][1] if answer else []
+
+    async def _acknowledge(self, position: str) -> None:
+        moved = await self._log.scripts.acknowledge(
+            self.partition,
+            lane=self.name,
+            token=self.token,
+            feed=self._feed,
+            group=GROUP,
+            id=position,
+        )
+        if not moved:
+            raise LaneLost
