@@ -15,6 +15,24 @@ from typing import Any, Literal
 import msgspec
 from redis.exceptions import NoScriptError
 
+from .answers import (
+    Appended,
+    Batch,
+    ClaimedJob,
+    ClaimedStep,
+    CommandOutcome,
+    CommitOutcome,
+    Conflict,
+    Duplicate,
+    Ended,
+    Fenced,
+    Found,
+    Full,
+    Lost,
+    Mismatch,
+    Missing,
+    StateRefused,
+)
 from .connection import Connection, NotReplicated
 from .keys import Keys
 
@@ -26,54 +44,6 @@ CONFIRM_MS = 1000
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class Appended(msgspec.Struct, frozen=True):
-    """Applied. `digest` and `ts` (ms) are those of the entry with this version."""
-
-    version: int
-    digest: str = ""
-    ts: int = 0
-
-
-class Duplicate(msgspec.Struct, frozen=True):
-    """The same call had been applied before."""
-
-    version: int
-
-
-class Conflict(msgspec.Struct, frozen=True):
-    """Not applied: the workflow is elsewhere than the caller expected."""
-
-    version: int
-    status: str
-
-
-class Mismatch(msgspec.Struct, frozen=True):
-    """Not applied: the idempotency key was used for something else."""
-
-
-class Missing(msgspec.Struct, frozen=True):
-    """Not applied: there is no such workflow."""
-
-
-class Fenced(msgspec.Struct, frozen=True):
-    """Not applied: the lane has another owner."""
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """Not applied: the caller no longer holds the task or job."""
-
-
-class Full(msgspec.Struct, frozen=True):
-    """Not applied: a queue of the workflow has as many tasks waiting as it may."""
-
-    queue: str
-    waiting: int
-    depth: int
-
-
-CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full
-CommitOutcome = Appended | Duplicate | Conflict | Fenced
-
 _OUTCOMES: dict[str, type] = {
     "appended": Appended,
     "duplicate": Duplicate,
@@ -84,63 +54,6 @@ _OUTCOMES: dict[str, type] = {
     "lost": Lost,
     "full": Full,
 }
-
-
-class Batch(msgspec.Struct):
-    """Tasks of one step to queue. `tasks` are (index, attempt, item as JSON)."""
-
-    step: str
-    #: As `StepSpec.limits`.
-    limits: str
-    #: Version of the event that queues them, or minus its position in the commit.
-    cause: int
-    tasks: list[tuple[int, int, str]]
-    args: str | None = None
-    #: Wait before the tasks are ready, and how long they may then wait to be claimed; 0: ever.
-    delay_ms: int = 0
-    patience_ms: int = 0
-
-
-class ClaimedTask(msgspec.Struct, array_like=True):
-    #: JSON `[index, attempt, losses, cause, item]`
-    entry: str
-    version: int
-
-
-class ClaimedStep(msgspec.Struct, array_like=True):
-    workflow: str
-    name: str
-    step: str
-    args: str
-    tasks: list[ClaimedTask]
-
-
-class ClaimedJob(msgspec.Struct, array_like=True):
-    workflow: str
-    job: str
-    requested: int
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The agent exists. `type` and `data` are its last event's when it has settled, else empty."""
-
-    job: str
-    type: str = ""
-    data: str = ""
-
-
-class StateRefused(msgspec.Struct, frozen=True):
-    """Not applied: the change does not fit what is stored."""
-
-    key: str
-    problem: str
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """Not applied: the workflow is over."""
-
-    status: str
-
 
 _claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
 _claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode

@@ -18,10 +18,10 @@ import structlog
 from redis import exceptions
 
 from ..core import events as e
+from ..core.answers import Appended, Conflict, Fenced
 from ..core.definition import Definition
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog, FeedEntry
-from ..core.scripts import Appended, Conflict, Fenced
 from ..projections.workflow import (
     ALL,
     Gap,

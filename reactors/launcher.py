@@ -17,11 +17,11 @@ import msgspec
 import structlog
 
 from ..core import events as e
+from ..core.answers import ClaimedJob
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
-from ..core.scripts import ClaimedJob
 from .log_keeper import LogKeeper
 from .runtimes.contract import Launch, Limits, Outcome, Runtime, Started
 from .session import Session

@@ -23,8 +23,8 @@ from zlib import crc32
 import msgspec
 
 from ..core import events as e
+from ..core.answers import Batch
 from ..core.definition import Definition, StepSpec
-from ..core.scripts import Batch
 from ..projections.workflow import ALL, StepView, WorkflowView
 from . import binding
 

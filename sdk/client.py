@@ -10,6 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from ..core import events as e
+from ..core.answers import Appended, CommandOutcome, Conflict, Duplicate, Full, Mismatch, Missing
 from ..core.definition import Definition
 from ..core.embedded import ensure
 from ..core.errors import (
@@ -25,7 +26,6 @@ from ..core.ids import digest, new_key, new_workflow_id
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
-from ..core.scripts import Appended, CommandOutcome, Conflict, Duplicate, Full, Mismatch, Missing
 from ..core.settings import Settings, load_settings
 from .graph import WorkflowCode
 

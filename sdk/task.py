@@ -14,11 +14,11 @@ import anyio
 import msgspec
 
 from ..core import events as e
+from ..core.answers import Ended, Lost, Missing, StateRefused
 from ..core.errors import ClaimLost, PayloadError
 from ..core.ids import job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
-from ..core.scripts import Ended, Lost, Missing, StateRefused
 from .threads import Threads
 
 #: How long a waiting step trusts the bell before it looks for itself, seconds.

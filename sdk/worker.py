@@ -17,10 +17,10 @@ import anyio.abc
 import msgspec
 import structlog
 
+from ..core.answers import ClaimedStep, ClaimedTask
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
-from ..core.scripts import ClaimedStep, ClaimedTask
 from ..reactors.session import Session
 from .execution import Runs, execute
 from .graph import WorkflowCode

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from agentainer_flow.core import events as e
+from agentainer_flow.core.answers import Batch, ClaimedStep
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.scripts import Batch, ClaimedStep
 
 LANE = "shared"
 

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from agentainer_flow.core.answers import Batch, Duplicate
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.scripts import Batch, Duplicate, Scripts
+from agentainer_flow.core.scripts import Scripts
 from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench, change, job

@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.scripts import (
+from agentainer_flow.core.answers import (
     Appended,
     ClaimedStep,
     Conflict,
@@ -23,6 +22,7 @@ from agentainer_flow.core.scripts import (
     Missing,
     StateRefused,
 )
+from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench, change, job

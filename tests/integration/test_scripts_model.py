@@ -21,8 +21,7 @@ from hypothesis.stateful import (
 )
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.scripts import (
+from agentainer_flow.core.answers import (
     Appended,
     Batch,
     ClaimedStep,
@@ -32,6 +31,7 @@ from agentainer_flow.core.scripts import (
     Found,
     Lost,
 )
+from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import load_settings
 
 from .bench import LANE, change

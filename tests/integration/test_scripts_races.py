@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from agentainer_flow.core.answers import Batch
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.scripts import Batch
 from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench
