@@ -101,10 +101,9 @@ class Connection:
             raise RedisUnavailable(redact(self.url), _say(error)) from error
         found = str(info.get("valkey_version") or info.get("redis_version"))
         if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
-            raise RedisUnavailable(
-                redact(self.url),
-                f"it has version {found}, needed is {PROMISED[0]}.{PROMISED[1]} or newer",
-            )
+            needed = ".".join(str(part) for part in PROMISED)
+            problem = f"it has version {found}, needed is {needed} or newer: upgrade it"
+            raise RedisUnavailable(redact(self.url), problem)
 
         if durability == "fsync":
             await self._check_fsync()
@@ -174,4 +173,4 @@ def _text(value: str | bytes) -> str:
 
 
 def _say(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__

@@ -70,7 +70,7 @@ def decide(
     if view.status == "running":
         _Progress(view, definition, blobs, decision).run(touched)
     elif view.status in ("failing", "cancelling"):
-        _wind_down(view, decision)
+        _wind_down(view, decision, definition.timeout_s)
     return decision
 
 
@@ -252,7 +252,7 @@ def _spread(*place: object) -> float:
     return crc32(repr(place).encode()) / 2**32
 
 
-def _wind_down(view: WorkflowView, decision: Decision) -> None:
+def _wind_down(view: WorkflowView, decision: Decision, limit_s: float | None) -> None:
     """Cancel what is under way; once nothing runs, write the event that ends the workflow."""
     for step in view.active:
         decision.cancel.append((step.id, len(decision.events)))
@@ -264,8 +264,7 @@ def _wind_down(view: WorkflowView, decision: Decision) -> None:
         decision.status = "cancelled"
         return
     if view.timed_out:
-        took = view.updated_ms - (view.started_ms or view.created_ms)
-        failure = e.Failure("WorkflowTimeout", f"the run took longer than allowed, {took / 1000} s")
+        failure = e.Failure("WorkflowTimeout", f"the run took longer than {limit_s} s")
         decision.add(e.WorkflowFailed(failure), None)
         decision.status = "failed"
         return

@@ -70,7 +70,7 @@ class Facts(msgspec.Struct, frozen=True):
     members: list[Member]
     #: Host and pid of the engine that owns the lane, and what is left of its lease.
     owner: str
-    owner_left_s: float
+    owner_left_s: float | None
     unread: Unread
     active: int
     #: Those under way in this lane: what an engine has to serve.
@@ -104,7 +104,7 @@ class Looker:
         return Facts(
             members=await self._members(owner),
             owner=_place(owner) if left > 0 else "",
-            owner_left_s=left,
+            owner_left_s=left if left > 0 else None,
             unread=await self.unread(),
             active=len(active),
             shared=len(shared),

@@ -68,9 +68,7 @@ class Progress:
             self._print(view)
 
     def interrupted(self, reference: str) -> None:
-        """Say how an interrupted run goes on."""
-        if self._mode == "off":
-            return
+        """Say how an interrupted run goes on; whoever interrupts it wants to know."""
         self._console.print(
             f"interrupted; the run is kept. Go on: agentainer up {reference}   "
             f"Give up: agentainer workflow cancel {self._id}"

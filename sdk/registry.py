@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
+
+import structlog
 
 from ..core.errors import DefinitionError
 from .graph import FILE, WorkflowCode
@@ -14,6 +17,19 @@ from .graph import FILE, WorkflowCode
 #: Where a class keeps its code, and an instance the arguments it was made with.
 CODE = "__agentainer_workflow__"
 INIT = "__agentainer_init__"
+
+log = structlog.get_logger()
+
+
+class RunWhileLoading(BaseException):
+    """Raised where a file that is loaded for its classes calls run() or start() itself.
+
+    Not an Exception: nothing in the file is to go on after it.
+    """
+
+
+#: The file or module that `load` is reading, if any.
+_loading: ContextVar[str | None] = ContextVar("agentainer_loading", default=None)
 
 _by_name: dict[str, WorkflowCode] = {}
 
@@ -37,6 +53,12 @@ def code_of(cls: type) -> WorkflowCode:
     return code
 
 
+def refuse_while_loading() -> None:
+    """Raises RunWhileLoading: loading a class must not run workflows."""
+    if _loading.get() is not None:
+        raise RunWhileLoading
+
+
 def init_of(workflow: object) -> object:
     """The arguments an instance was made with: `{"args": […], "kwargs": {…}}`."""
     return vars(workflow).get(INIT)
@@ -48,7 +70,11 @@ def load(reference: str) -> list[WorkflowCode]:
     Raises DefinitionError saying what was looked for and what is there.
     """
     place, _, name = reference.partition(":")
-    module = _import(place)
+    token = _loading.set(place)
+    try:
+        module = _import(place)
+    finally:
+        _loading.reset(token)
     there = {
         key: value
         for key, value in vars(module).items()
@@ -74,6 +100,12 @@ def _import(place: str) -> ModuleType:
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(place)
+    except RunWhileLoading as error:
+        raise DefinitionError(
+            place,
+            "calls run() or start() while it is imported; put that below "
+            '`if __name__ == "__main__":`',
+        ) from error
     except (ImportError, SyntaxError, FileNotFoundError) as error:
         raise DefinitionError(
             place, f"cannot be imported: {error}. Give MODULE:CLASS or FILE.py:CLASS"
@@ -97,7 +129,14 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     setattr(module, FILE, True)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except RunWhileLoading:
+        log.warning(
+            "file.read_up_to_its_run",
+            file=str(path),
+            remedy='put what follows the classes below `if __name__ == "__main__":`',
+        )
     return module
 
 

@@ -32,11 +32,12 @@ from .handle import Handle, SyncHandle, read_view, result_of, wait_ended
 from .loop import run_loop
 from .portal import call
 from .progress import Progress
-from .registry import code_of, init_of
+from .registry import code_of, init_of, refuse_while_loading
 from .worker import Worker
 
 
 def run(workflow: object, inputs: dict[str, Any]) -> Any:
+    refuse_while_loading()
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
@@ -54,6 +55,7 @@ async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | No
 
 
 def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
+    refuse_while_loading()
     return SyncHandle(call(astart, workflow, inputs))
 
 
@@ -103,16 +105,17 @@ class _Runner:
         self._progress = Progress(self.id, prepared.code.definition, log.settings.progress)
 
     async def run(self) -> Any:
-        ended = False
+        created = ended = False
         try:
             await self._lane.acquire()
             await self._lane.open_feed()
             await client.create(self._log, self._prepared, lane=self._lane.name)
+            created = True
             await self._carry()
             ended = True
         finally:
             with anyio.move_on_after(self._log.settings.lease, shield=True):
-                await self._let_go(ended)
+                await self._let_go(created, ended)
         return await result_of(self._log, await read_view(self._log, self.id))
 
     async def _carry(self) -> None:
@@ -131,10 +134,10 @@ class _Runner:
                 await self._launcher.drain()
             tasks.cancel_scope.cancel()
 
-    async def _let_go(self, ended: bool) -> None:
+    async def _let_go(self, created: bool, ended: bool) -> None:
         """Delete the lane, or hand the workflow back so that it can go on elsewhere at once."""
         sessions = [self._worker.session, self._launcher.session]
-        if ended:
+        if ended or not created:
             await self._log.scripts.close_lane(
                 self._lane.partition,
                 lane=self._lane.name,

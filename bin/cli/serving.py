@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 
 from ..core.connection import redact
+from ..core.errors import RuntimeUnavailable
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
@@ -77,8 +78,16 @@ def say_what_runs(
 
 
 async def describe_runtime(log: EventLog) -> str:
-    """Which runtime agents will get, and why. Raises RuntimeUnavailable before work is accepted."""
-    choice = await choose_runtime(log.settings, await log.installation())
+    """Which runtime agents will get, and why.
+
+    Raises RuntimeUnavailable when one was asked for; who left the choice may need none.
+    """
+    try:
+        choice = await choose_runtime(log.settings, await log.installation())
+    except RuntimeUnavailable as error:
+        if log.settings.runtime != "auto":
+            raise
+        return f"none, steps that deploy agents will fail: {error}"
     await choice.runtime.close()
     return choice.why
 

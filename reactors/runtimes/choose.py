@@ -27,7 +27,10 @@ async def open_runtime(settings: Settings, installation: str) -> Runtime:
 
 
 async def choose_runtime(settings: Settings, installation: str) -> Choice:
-    """Open docker or process as asked; auto is docker when its daemon answers in two seconds."""
+    """Open docker or process as asked; auto is docker when its daemon answers in two seconds.
+
+    Processes are not isolated, so auto takes them only where there are agents made for it.
+    """
     match settings.runtime:
         case "docker":
             return await _opened(_docker(settings, installation), "as asked for")
@@ -41,6 +44,11 @@ async def _found(settings: Settings, installation: str) -> Choice:
     try:
         return await _opened(_docker(settings, installation), "its daemon answers")
     except RuntimeUnavailable as error:
+        if settings.agents is None:
+            raise RuntimeUnavailable(
+                f"{error}. Without Docker agents can be local processes, which nothing isolates: "
+                "AGENTAINER_RUNTIME=process, and AGENTAINER_AGENTS for the folder of agents"
+            ) from error
         return await _opened(_process(settings, installation), str(error))
 
 

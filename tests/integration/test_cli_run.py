@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from .command import FLOWS, Command
 
@@ -136,3 +137,48 @@ def test_the_example_runs_with_processes_as_agents(cli: Command) -> None:
         AGENTAINER_AGENTS=str(examples / "agents"),
     )
     assert json.loads(done.stdout)["chunks"] == 3
+
+
+CALLS_RUN = """
+from agentainer_flow import step, workflow
+
+@workflow()
+class Direct:
+    @step()
+    def one(self, context):
+        return 1
+
+print(Direct().run() + "never reached")
+"""
+
+
+def test_file_that_calls_run_is_read_up_to_there(cli: Command) -> None:
+    file = cli.folder / "direct.py"
+    file.write_text(CALLS_RUN)
+
+    done = cli("workflow", "run", f"{file}:Direct")
+
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "file.read_up_to_its_run" in done.stderr
+    assert len(json.loads(cli("workflow", "list", "--json").stdout)) == 1
+
+
+def test_module_that_calls_run_is_refused(cli: Command) -> None:
+    (cli.folder / "direct.py").write_text(CALLS_RUN)
+
+    done = cli("workflow", "run", "direct:Direct")
+
+    assert done.returncode == 2
+    assert "calls run() or start() while it is imported" in done.stderr
+
+
+def test_refused_run_does_not_claim_to_be_kept(cli: Command) -> None:
+    cli("queue", "set", "default", "--depth", "1")
+    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
+        redis.hset("flow:waiting", "default", 1)
+
+    done = cli.run("Greet", "-i", "name=7")
+
+    assert done.returncode == 1
+    assert "queue 'default' is full" in done.stderr
+    assert "interrupted" not in done.stderr
