@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+
     from .core.definition import Backoff
     from .core.errors import (
         AgentFailed,
@@ -64,6 +66,10 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Import a name when it is first asked for; `agentainer --help` asks for none."""
         from importlib import import_module
+        from importlib.metadata import version
+
+        if name == "__version__":
+            return version("agentainer-flow")
 
         if name in __all__:
             for place in (
