@@ -144,7 +144,7 @@ class Engine:
             else:
                 await self._apply(held, events, previous)
             await self._advance(held)
-        except (LaneLost, exceptions.RedisError):
+        except (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError):
             raise
         except Exception:  # whatever is wrong with it is wrong with this one workflow
             log.exception("engine.workflow_set_aside", workflow=workflow)

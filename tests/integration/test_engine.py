@@ -259,3 +259,14 @@ async def test_cancelled_tasks_name_what_cancelled_their_step(log: EventLog) -> 
         for x in story
         if isinstance(x.event, e.TaskCancelled)
     } == {("a", e.StepCancelled("a")), ("b", e.StepCancelled("b"))}
+
+
+async def test_foreign_key_in_the_way_does_not_stop_the_others(
+    settings: Settings, log: EventLog, redis: Redis
+) -> None:
+    stuck = await start(log, Fine)
+    redis.set(f"workflow:{stuck.id}:ready", "somebody else's")
+    handle = await start(log, Fine)
+
+    async with serving(settings, Fine):
+        assert await handle.result(timeout=20) == 1
