@@ -137,6 +137,21 @@ end
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', flow_key('orphans'), '-inf', now, 'LIMIT', 0, 100)) do
   give_up(entry)
 end
+-- Runs whose keys have expired leave the listings, the oldest first.
+local function forget_expired()
+  for _, id in ipairs(redis.call('ZRANGE', flow_key('workflows'), 0, 49)) do
+    if redis.call('EXISTS', workflow_key(id, 'meta')) == 0 then
+      redis.call('ZREM', flow_key('workflows'), id)
+      redis.call('SREM', flow_key('active'), id)
+      for _, status in ipairs({ 'created', 'running', 'paused', 'failing', 'cancelling', 'completed',
+        'failed', 'cancelled' }) do
+        redis.call('ZREM', flow_key('workflows:' .. status), id)
+      end
+    end
+  end
+end
+
+forget_expired()
 local owners = redis.call('HGETALL', flow_key('owners'))
 for i = 1, #owners, 2 do
   local deadline = tonumber(string.match(owners[i + 1], '^(%d+)'))

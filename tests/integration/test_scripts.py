@@ -368,3 +368,12 @@ async def test_state_of_an_ended_workflow_stays(bench: Bench) -> None:
     answer = await bench.scripts.change_state("w1", by="me", changes=[change("incr", by=1)])
 
     assert answer == Ended("completed")
+
+
+async def test_expired_run_leaves_the_listings(bench: Bench) -> None:
+    redis = bench.log.redis
+    await redis.delete("workflow:w1:meta", "workflow:w1:events")
+
+    await bench.scripts.sweep(0)
+
+    assert await redis.exists("flow:0:workflows", "flow:0:workflows:running", "flow:0:active") == 0
