@@ -16,6 +16,10 @@ _Items = int | list[msgspec.Raw]
 _decode_items: Callable[[bytes | msgspec.Raw], _Items] = msgspec.json.Decoder(_Items).decode
 
 
+#: The largest fan-out over a count.
+MOST = 1_000_000
+
+
 class Args(msgspec.Struct, omit_defaults=True):
     """Arguments that all tasks of a step share. Blobs are fetched by who runs the task."""
 
@@ -106,8 +110,11 @@ def items(
         ) from error
     if isinstance(found, list):
         return found
-    if found < 0:
-        raise NotItems(f"step {step.id!r} fans out over {_name(step)}, which is {found}")
+    if not 0 <= found <= MOST:
+        raise NotItems(
+            f"step {step.id!r} fans out over {_name(step)}, which is {found:,}; "
+            f"a count is 0 to {MOST:,}"
+        )
     return [msgspec.Raw(b"%d" % index) for index in range(found)]
 
 

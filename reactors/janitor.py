@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,19 @@ class Janitor:
                 pass
             for feed in (keys.feed(self.partition), keys.flow(self.partition, "feed")):
                 await self._log.connection.call(partial(self._trim, feed))
-            await anyio.sleep(self._log.settings.lease / 2)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for the next round; after a standstill let our own sessions renew first.
+
+        A process that was suspended finds its own leases run out, though nothing of it has died.
+        """
+        lease = self._log.settings.lease
+        while True:
+            before = time.monotonic()
+            await anyio.sleep(lease / 2)
+            if time.monotonic() - before < lease:
+                return
 
     async def _trim(self, feed: str) -> None:
         """Every group keeps what it has not read; without groups there is no feed."""

@@ -169,3 +169,14 @@ def test_thousands_of_tasks_are_queued_in_portions() -> None:
             return sum(each_results)
 
     assert Large().run(items=2500) == sum(range(2500))
+
+
+def test_count_beyond_all_bounds_is_refused() -> None:
+    @workflow()
+    class Boundless(Workflow):
+        @step()
+        @parallel()
+        async def each(self, context: AsyncContext, item: int) -> None: ...
+
+    with pytest.raises(WorkflowFailed, match=r"which is 2,000,000,000; a count is 0 to 1,000,000"):
+        Boundless().run(items=2_000_000_000)
