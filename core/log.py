@@ -156,6 +156,12 @@ class EventLog:
         key = self.keys.workflow(workflow, "jobs")
         return bool(await self.connection.call(lambda: self.redis.hexists(key, job)))
 
+    async def is_stopping(self, workflow: str, job: str) -> bool:
+        """Whether an agent is to be stopped and has yet to end."""
+        key = self.keys.workflow(workflow, "jobs")
+        data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, job))
+        return data is not None and msgspec.json.decode(data)["state"] == "stopping"
+
     async def active(self, partition: int, lane: str) -> list[str]:
         """Ids of the workflows of a lane that have not ended."""
         key = self.keys.flow(partition, "active")

@@ -95,7 +95,7 @@ class Launcher:
                 self._wake.set()
             case "recheck" if self._tasks:
                 self._wake.set()
-                self._tasks.start_soon(self._thaw_missed)
+                self._tasks.start_soon(self._look_again)
             case "freeze" | "thaw" if self._tasks:
                 for name in self._of(workflow):
                     self._tasks.start_soon(self._switch, name, kind == "freeze")
@@ -259,10 +259,12 @@ class Launcher:
         if launch and self._runtime:
             await (self._runtime.freeze(launch) if freeze else self._runtime.thaw(launch))
 
-    async def _thaw_missed(self) -> None:
-        """Thaw the agents of workflows that go on: the bell may have been missed."""
+    async def _look_again(self) -> None:
+        """The bell may have been missed: stop and thaw the agents that are to be."""
         for name in list(self._started):
-            if await self._log.status(name[0]) != "paused":
+            if await self._log.is_stopping(*name):
+                await self._stop(name)
+            elif await self._log.status(name[0]) != "paused":
                 await self._switch(name, freeze=False)
 
     async def _stop(self, name: tuple[str, str]) -> None:

@@ -20,6 +20,7 @@ from agentainer_flow import (
     step,
 )
 from agentainer_flow import workflow as workflow_of
+from agentainer_flow.core import bell
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
@@ -270,3 +271,17 @@ async def test_foreign_key_in_the_way_does_not_stop_the_others(
 
     async with serving(settings, Fine):
         assert await handle.result(timeout=20) == 1
+
+
+async def test_launcher_that_missed_the_bell_looks_for_itself(
+    settings: Settings, log: EventLog, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "RECHECK", 0.0)
+    async with serving(settings, Wide):
+        handle = await start(log, Wide, items=0)
+        await until_under_way(handle, tasks=0)
+        jobs = f"workflow:{handle.id}:jobs"
+        record = str(redis.hget(jobs, "agent-0-long"))
+        redis.hset(jobs, "agent-0-long", record.replace('"launched"', '"stopping"'))
+        with pytest.raises(WorkflowFailed, match="cancelled"):
+            await handle.result(timeout=20)
