@@ -15,14 +15,12 @@ import msgspec
 
 from ..core import events as e
 from ..core.answers import Ended, Lost, Missing, StateRefused
+from ..core.bell import RECHECK
 from ..core.errors import ClaimLost, PayloadError
 from ..core.ids import job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
 from .threads import Threads
-
-#: How long a waiting step trusts the bell before it looks for itself, seconds.
-RECHECK = 15.0
 
 _encode = msgspec.json.Encoder().encode
 

@@ -3,7 +3,7 @@
     claim ──▶ run (own task group) ──▶ outcome ──▶ settle, all that gathered while the last call ran
 
 A worker holds its claims by a lease that it renews as a whole. One that fell silent longer finds
-its claims given to others: its results are refused and its tasks told to stop.
+its claims given to others: what its tasks still do to their workflow is refused.
 
 One that is to stop is drained first, and ends its session then, which hands back what it still has.
 """

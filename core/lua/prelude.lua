@@ -4,9 +4,9 @@
 -- `p` (namespace prefix, partition) are in every call; KEYS[1] only routes on Redis Cluster: all
 -- keys of a partition share its slot.
 --
--- Redis does not roll back a script that fails halfway. So each script first reads and checks all
--- it needs, then appends (XADD is the write that Redis refuses when memory is full, before
--- anything has changed), and afterwards only makes writes that cannot fail.
+-- Redis does not roll back a script that fails halfway. So for each workflow a script first reads and
+-- checks all it needs, then appends, and afterwards only makes writes that cannot fail. (Memory that
+-- is full refuses the first write of a script, before anything has changed.)
 --
 --   workflow:<id>:events   <version>-0   type, data, ts, by, dg [, cause]
 --   workflow:<id>:meta     v, dg         version and digest of the last entry

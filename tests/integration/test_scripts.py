@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from typing import Any
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -91,16 +92,6 @@ async def test_versions_and_digests_chain_without_gaps(bench: Bench) -> None:
 async def test_commit_of_another_owner_is_fenced(bench: Bench) -> None:
     assert await bench.queue(0) == Appended(3, (await bench.log.read("w1"))[-1].digest, ANY)
     assert await bench.commit(token="engine/2") == Fenced()
-
-
-class _Any:
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-ANY: Any = _Any()
 
 
 async def test_commit_sent_twice_is_applied_once(bench: Bench) -> None:
