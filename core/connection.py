@@ -2,6 +2,8 @@
 
 redis-py repeats a command ten times by itself, which turns one lost reply into several writes. So
 its retries are off; `Connection.call` repeats instead, and only what is guarded against repetition.
+
+Scripts go over a `Wire`, reads that block over a `Tail`; the pool is for all that is not hot.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .errors import RedisUnavailable
+from .tail import Tail
+from .wire import Wire
 
 log = structlog.get_logger()
 
 OLDEST = (6, 2)
 PROMISED = (7, 0)
-#: Longest blocking read, seconds; the socket timeout stays well above it.
-BLOCK = 5.0
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
 
@@ -34,12 +36,12 @@ _PASSING_WORDS = ("MISCONF", "BUSY ")
 T = TypeVar("T")
 
 
-def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
+def make_client(url: str) -> Redis:
     """Raises RedisUnavailable when the URL is none."""
     try:
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=connections,
+            max_connections=COMMAND_CONNECTIONS,
             timeout=None,
             socket_timeout=SOCKET_TIMEOUT,
             socket_connect_timeout=5,
@@ -82,12 +84,13 @@ def redact(url: str) -> str:
 
 
 class Connection:
-    """A pool for commands, and dedicated clients for blocking reads."""
+    """The ways to one Redis."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.redis = make_client(url)
-        self._readers: list[Redis] = []
+        self.wire = Wire(url)
+        self._tails: list[Tail] = []
         self._waiting = False
 
     async def open(self, *, durability: str = "redis") -> None:
@@ -123,16 +126,16 @@ class Connection:
                 f"it has {has}",
             )
 
-    def reader(self) -> Redis:
-        """A client with one connection of its own, for reads that block."""
-        client = make_client(self.url, connections=1)
-        self._readers.append(client)
-        return client
+    def tail(self) -> Tail:
+        """A connection of one's own for reads that block."""
+        tail = Tail(self.url)
+        self._tails.append(tail)
+        return tail
 
-    async def drop(self, reader: Redis) -> None:
-        """Close a client that `reader` gave out."""
-        self._readers.remove(reader)
-        await reader.aclose()
+    async def drop(self, tail: Tail) -> None:
+        """Close what `tail` gave out."""
+        self._tails.remove(tail)
+        await tail.close()
 
     async def call(self, command: Callable[[], Awaitable[T]]) -> T:
         """Run a command that is safe to repeat; wait and repeat while Redis is away.
@@ -154,8 +157,10 @@ class Connection:
             delay = min(delay * 2, 1.0)
 
     async def close(self) -> None:
-        for client in [*self._readers, self.redis]:
-            await client.aclose()
+        for tail in self._tails:
+            await tail.close()
+        await self.wire.close()
+        await self.redis.aclose()
 
     def _say_waiting(self, error: Exception) -> None:
         if not self._waiting:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from redis import exceptions
 
-from .connection import BLOCK, Connection, is_passing
+from .connection import Connection, is_passing
 from .definition import Definition
 from .errors import WorkflowNotFound
 from .events import Blob, Recorded, decode_event
@@ -17,11 +17,9 @@ from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
 from .settings import Settings
+from .tail import Entry
 
 PAGE = 1000
-
-Fields = dict[bytes, bytes]
-Entry = tuple[bytes, Fields]
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 
@@ -89,23 +87,23 @@ class EventLog:
 
         `last` moves along. Between two answers the caller may add streams to it or remove some.
         """
-        reader: Any = self.connection.reader()
+        tail = self.connection.tail()
         try:
             while True:
                 try:
-                    answer = await reader.xread(last, count=PAGE, block=int(BLOCK * 1000))
+                    answer = await tail.read(last, count=PAGE)
                 except exceptions.RedisError as error:
                     if not is_passing(error):
                         raise
                     await anyio.sleep(0.2)
                     continue
-                for name, entries in answer:
-                    if (key := name.decode()) in last:
+                for key, entries in answer:
+                    if key in last:
                         last[key] = entries[-1][0].decode()
                         yield key, entries
         finally:
             with anyio.CancelScope(shield=True):
-                await self.connection.drop(reader)
+                await self.connection.drop(tail)
 
     async def exists(self, workflow: str) -> bool:
         return bool(

@@ -7,6 +7,7 @@ no binary type of it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from functools import cache
 from importlib import resources
@@ -90,20 +91,22 @@ class Scripts:
         return await self._connection.call(send)
 
     async def _send(self, *command: Any) -> bytes:
-        redis: Any = self._connection.redis
+        wire = self._connection.wire
         if not self._replicas:
-            answer: bytes = await redis.execute_command(*command)
+            answer: bytes = await wire.call(*command)
             return answer
         # WAIT speaks only for what its own connection wrote, and a repeated call may write nothing:
         # so each call writes a mark of its own before it waits.
-        async with redis.pipeline(transaction=False) as pipe:
-            pipe.execute_command(*command)
-            pipe.incr(self._keys.confirmed)
-            pipe.execute_command("WAIT", self._replicas, CONFIRM_MS)
-            answer, _, confirmed = await pipe.execute()
+        mark = ("INCR", self._keys.confirmed)
+        wait = ("WAIT", self._replicas, CONFIRM_MS)
+        replies: tuple[Any, ...] = await asyncio.gather(
+            wire.call(*command), wire.call(*mark), wire.call(*wait)
+        )
+        written: bytes = replies[0]
+        confirmed: int = replies[2]
         if confirmed < self._replicas:
             raise NotReplicated(f"{confirmed} of {self._replicas} replicas have the write")
-        return answer
+        return written
 
     async def append(
         self,
