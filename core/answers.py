@@ -69,6 +69,38 @@ class Batch(msgspec.Struct):
     patience_ms: int = 0
 
 
+class Commit(msgspec.Struct, omit_defaults=True):
+    """What an engine decided on one workflow; causes as in `Batch`."""
+
+    id: str
+    #: Name of this commit, which tells it from others when it is sent again.
+    commit: str
+    #: (type, data, cause)
+    events: list[tuple[str, str, int | None]]
+    queue: list[Batch]
+    #: (step, position of the event that says so)
+    cancel: list[tuple[str, int]]
+    #: The workflow's status from now on.
+    phase: str | None = None
+    #: Status of a workflow that ends, and the version at which alone it may.
+    status: str | None = None
+    version: int | None = None
+    #: Nothing is left to decide on what the engine knows: its commit is no news to it.
+    is_whole: bool = False
+    #: In a turn: (version, digest) that the engine knows, and the number of results that follow.
+    seen: tuple[int, str] | None = None
+    settled: int | None = None
+
+
+class Claim(msgspec.Struct):
+    """Ask for tasks: at most `want`, of these definitions and steps."""
+
+    token: str
+    want: int
+    definitions: dict[str, list[str]]
+    lease_ms: int
+
+
 class ClaimedTask(msgspec.Struct, array_like=True):
     #: JSON `[index, attempt, losses, cause, item]`
     entry: str
@@ -81,6 +113,21 @@ class ClaimedStep(msgspec.Struct, array_like=True):
     step: str
     args: str
     tasks: list[ClaimedTask]
+
+
+#: Results of tasks of one step: (workflow, step, [(index, token, event type, data)]).
+Group = tuple[str, str, list[tuple[int, str, str, str]]]
+
+
+class Turned(msgspec.Struct, frozen=True):
+    """What a worker's turn came to."""
+
+    #: (workflow, step, index) of results that came too late.
+    refused: list[tuple[str, str, int]]
+    #: Of each decision of the engine, and (version, digest) where its workflow is now.
+    outcomes: list[CommitOutcome]
+    claimed: list[ClaimedStep]
+    ends: list[tuple[int, str]]
 
 
 class ClaimedJob(msgspec.Struct, array_like=True):

@@ -66,6 +66,16 @@ class EventLog:
             raise WorkflowNotFound(workflow)
         return events[0]
 
+    async def read_last(self, workflow: str) -> Recorded:
+        """The newest event. Raises WorkflowNotFound."""
+        key = self.keys.events(workflow)
+        entries: list[Entry] = await self.connection.call(
+            lambda: self.redis.xrevrange(key, count=1)
+        )
+        if not entries:
+            raise WorkflowNotFound(workflow)
+        return decode_entry(entries[0])
+
     async def _range(self, workflow: str, after: int, count: int) -> list[Entry]:
         key = self.keys.events(workflow)
         return await self.connection.call(
@@ -149,6 +159,12 @@ class EventLog:
         word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "status"))
         return (word or b"").decode()
 
+    async def name(self, workflow: str) -> str:
+        """The name of a workflow's definition."""
+        key = self.keys.workflow(workflow, "meta")
+        word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "name"))
+        return (word or b"").decode()
+
     async def is_unsettled(self, workflow: str, job: str) -> bool:
         """Whether an agent has yet to end."""
         key = self.keys.workflow(workflow, "jobs")
@@ -206,9 +222,32 @@ class FeedEntry(msgspec.Struct, frozen=True):
     id: str
     workflow: str
     lane: str
-    events: list[Recorded]
-    #: Digest of the entry before the first.
-    previous: str = ""
+    first: int
+    #: Version and digest of the last event, and digest of the entry before the first.
+    last: tuple[int, str]
+    previous: str
+    ts: int
+    by: str
+    posts: bytes
+
+    def events(self) -> list[Recorded]:
+        """Decode what was posted; nothing when it cannot be: the log itself will tell."""
+        try:
+            posts = _decode_posts(self.posts)
+        except msgspec.DecodeError:
+            return []
+        version, digest = self.last
+        return [
+            Recorded(
+                number,
+                self.ts,
+                decode_event(kind, data),
+                self.by,
+                cause,
+                digest if number == version else "",
+            )
+            for number, (kind, cause, data) in enumerate(posts, self.first)
+        ]
 
 
 _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).decode
@@ -216,22 +255,15 @@ _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).
 
 def decode_feed_entry(entry: Entry) -> FeedEntry:
     name, fields = entry
-    first, ts, by = int(fields[b"v"]), int(fields[b"ts"]), fields[b"by"].decode()
-    try:
-        posts = _decode_posts(fields[b"e"])
-    except msgspec.DecodeError:
-        posts = []  # whoever reads it finds a gap and looks at the log itself
-    last = len(posts) - 1
-    chained = fields[b"dg"].decode()
+    first, size = int(fields[b"v"]), int(fields[b"n"])
     return FeedEntry(
         id=name.decode(),
         workflow=fields[b"w"].decode(),
         lane=fields[b"lane"].decode(),
-        events=[
-            Recorded(
-                first + i, ts, decode_event(kind, data), by, cause, chained if i == last else ""
-            )
-            for i, (kind, cause, data) in enumerate(posts)
-        ],
+        first=first,
+        last=(first + size - 1, fields[b"dg"].decode()),
         previous=fields[b"prev"].decode(),
+        ts=int(fields[b"ts"]),
+        by=fields[b"by"].decode(),
+        posts=fields[b"e"],
     )

@@ -18,10 +18,11 @@ from redis.exceptions import NoScriptError
 
 from .answers import (
     Appended,
-    Batch,
+    Claim,
     ClaimedJob,
     ClaimedStep,
     CommandOutcome,
+    Commit,
     CommitOutcome,
     Conflict,
     Duplicate,
@@ -29,10 +30,12 @@ from .answers import (
     Fenced,
     Found,
     Full,
+    Group,
     Lost,
     Mismatch,
     Missing,
     StateRefused,
+    Turned,
 )
 from .connection import Connection, NotReplicated
 from .keys import Keys
@@ -41,6 +44,9 @@ from .keys import Keys
 HOST_LEASE_MS = 60_000
 #: How long one call waits for its replicas before it says so and is sent again, ms.
 CONFIRM_MS = 1000
+
+#: How the first line of a script names the parts it is made with.
+WITH = "-- with:"
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -56,16 +62,22 @@ _OUTCOMES: dict[str, type] = {
     "full": Full,
 }
 
-_claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
+#: Of a turn: refused, outcomes, claimed, ends.
+_Turn = tuple[list[tuple[str, str, int]], list[list[Any]], list[ClaimedStep], list[tuple[int, str]]]
+_decode_turn = msgspec.msgpack.Decoder(_Turn).decode
 _claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
 @cache
 def source(name: str) -> tuple[str, str]:
-    """(text, sha1) of a script with the prelude in front."""
+    """(text, sha1) of a script with the prelude and the parts it names in front."""
     folder = resources.files(__name__.rpartition(".")[0]) / "lua"
-    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    script = (folder / f"{name}.lua").read_text()
+    first = script.partition("\n")[0]
+    parts = first.removeprefix(WITH).split() if first.startswith(WITH) else []
+    texts = [(folder / "parts" / f"{part}.lua").read_text() for part in parts]
+    text = "\n".join([(folder / "prelude.lua").read_text(), *texts, script])
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -139,78 +151,37 @@ class Scripts:
             "wake": wake or None,
         }
         given = {name: value for name, value in call.items() if value is not None}
-        outcome: CommandOutcome = _outcome(
-            await self._run("append", self._keys.partition(workflow), **given)
-        )
+        answer = await self._run("append", self._keys.partition(workflow), **given)
+        outcome: CommandOutcome = _outcome_of(_decode(answer))
         return outcome
 
     async def commit(
-        self,
-        workflow: str,
-        *,
-        lane: str,
-        token: str,
-        commit: str,
-        events: list[tuple[str, str, int | None]],
-        queue: list[Batch],
-        cancel: list[tuple[str, int]],
-        by: str,
-        phase: str | None = None,
-        status: str | None = None,
-        version: int | None = None,
-    ) -> CommitOutcome:
-        final: dict[str, Any] = {"status": status, "version": version} if status else {}
-        if phase:
-            final["phase"] = phase
-        answer = await self._run(
-            "commit",
-            self._keys.partition(workflow),
-            id=workflow,
-            lane=lane,
-            token=token,
-            commit=commit,
-            events=events,
-            queue=queue,
-            cancel=cancel,
-            by=by,
-            **final,
-        )
-        outcome: CommitOutcome = _outcome(answer)
-        return outcome
+        self, partition: int, *, lane: str, token: str, by: str, decisions: list[Commit]
+    ) -> list[CommitOutcome]:
+        """Apply decisions of the engine that owns the lane, each by itself."""
+        call = {"lane": lane, "token": token, "by": by, "decisions": decisions}
+        answer = _decode(await self._run("commit", partition, **call))
+        return [_outcome_of(outcome) for outcome in answer]
 
-    async def claim(
+    async def turn(
         self,
         partition: int,
         *,
         lane: str,
         session: str,
-        token: str,
-        want: int,
-        definitions: dict[str, list[str]],
-        lease_ms: int,
-    ) -> list[ClaimedStep]:
-        answer = await self._run(
-            "claim",
-            partition,
-            lane=lane,
-            session=session,
-            token=token,
-            want=want,
-            definitions=definitions,
-            lease_ms=lease_ms,
-        )
-        return _claimed_steps(answer)
-
-    async def settle(
-        self,
-        partition: int,
-        *,
-        session: str,
-        groups: list[tuple[str, str, list[tuple[int, str, str, str]]]],
-    ) -> list[tuple[str, str, int]]:
-        """Groups are (workflow, step, [(index, token, event type, data)]); returns the refused."""
-        answer = _decode(await self._run("settle", partition, session=session, groups=groups))
-        return [(workflow, step, index) for workflow, step, index in answer]
+        groups: list[Group],
+        claim: Claim | None = None,
+        decisions: list[Commit] | None = None,
+        token: str = "",
+    ) -> Turned:
+        """Settle results, apply decisions of the lane's engine (with its token), claim tasks."""
+        call: dict[str, Any] = {"lane": lane, "session": session, "groups": groups}
+        if decisions:
+            call["engine"] = {"token": token, "by": "engine", "decisions": decisions}
+        if claim:
+            call["claim"] = claim
+        refused, outcomes, claimed, ends = _decode_turn(await self._run("turn", partition, **call))
+        return Turned(refused, [_outcome_of(outcome) for outcome in outcomes], claimed, ends)
 
     async def request_job(
         self,
@@ -430,6 +401,6 @@ class Scripts:
         return bool(_decode(answer))
 
 
-def _outcome(answer: bytes) -> Any:
-    word, *facts = _decode(answer)
+def _outcome_of(answer: list[Any]) -> Any:
+    word, *facts = answer
     return _OUTCOMES[word](*facts)

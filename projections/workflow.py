@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
+import msgspec.structs
 
 from ..core import events as e
 from ..core.definition import Definition
@@ -63,6 +64,11 @@ class StepView(msgspec.Struct):
     ended_ms: int | None = None
     #: Version of the last event that concerns the step.
     version: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that were queued and never claimed."""
+        return self.queued - len(self.tasks)
 
 
 class JobView(msgspec.Struct):
@@ -165,6 +171,15 @@ def apply(view: WorkflowView, recorded: e.Recorded) -> WorkflowView:
     view.digest = recorded.digest
     view.updated_ms = recorded.ts
     return view
+
+
+def branch(view: WorkflowView, step: str) -> WorkflowView:
+    """A copy that may be advanced by events of one step's tasks; the rest is shared."""
+    copy = msgspec.structs.replace
+    old = view.step(step)
+    tasks = {index: copy(task) for index, task in old.tasks.items()}
+    own = copy(old, tasks=tasks, results=dict(old.results), failures=list(old.failures))
+    return copy(view, steps={**view.steps, step: own}, touched=set[str](), new_jobs=[])
 
 
 def check_follows(view: WorkflowView, previous: str) -> None:

@@ -21,6 +21,7 @@ from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
+from ..reactors.hop import Hops
 from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
@@ -28,7 +29,7 @@ from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
 from . import client
 from .execution import Run
-from .handle import Handle, SyncHandle, read_view, result_of, wait_ended
+from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
 from .portal import call
 from .progress import Progress
@@ -91,6 +92,7 @@ class _Runner:
             partition=partition,
             lane=lane,
             slots=log.settings.slots,
+            hops=Hops(log, self._engine),
         )
         self._launcher = Launcher(
             log,
@@ -116,7 +118,7 @@ class _Runner:
         finally:
             with anyio.move_on_after(self._log.settings.lease, shield=True):
                 await self._let_go(created, ended)
-        return await result_of(self._log, await read_view(self._log, self.id))
+        return await result_of(self._log, self.id, await wait_ended(self._log, self.id))
 
     async def _carry(self) -> None:
         async with anyio.create_task_group() as tasks:

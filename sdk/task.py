@@ -46,6 +46,24 @@ class News:
 class Task:
     """A claimed task."""
 
+    __slots__ = (
+        "_names",
+        "_series",
+        "_writes",
+        "_writing",
+        "attempt",
+        "index",
+        "inputs",
+        "log",
+        "news",
+        "revoked",
+        "step",
+        "threads",
+        "token",
+        "worker",
+        "workflow",
+    )
+
     def __init__(
         self,
         log: EventLog,
@@ -75,7 +93,7 @@ class Task:
         #: Effects of one series are shared: of all attempts, or of one when each begins anew.
         self._series = attempt if retry_from_scratch else 1
         self._writes = 0
-        self._writing = anyio.Lock()
+        self._writing: anyio.Lock | None = None
         self._names: dict[tuple[str, str], int] = {}
 
     @property
@@ -170,6 +188,7 @@ class Task:
     async def change_state(self, changes: list[dict[str, Any]]) -> list[Any]:
         """Apply changes at once; returns the value of each key after its change (None: gone)."""
         self.check()
+        self._writing = self._writing or anyio.Lock()
         async with self._writing:
             self._writes += 1
             answer = await self.log.scripts.change_state(

@@ -1,3 +1,4 @@
+-- with: leases rings timers
 -- A command: append events under an idempotency key and an expected status or version.
 --
 -- Closes the race of two commands that both read "running" and both act on it: the check and the
@@ -31,7 +32,7 @@ elseif call.meta then
     local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
     if depth > 0 and waiting >= depth then return reply({ 'full', queue, waiting, depth }) end
   end
-  log = { id = call.id, version = 0, digest = '', before = '', lane = call.meta.lane, name = call.meta.name, posts = {} }
+  log = new_log(call.id, 0, '', call.meta.lane, call.meta.name)
 else
   return reply({ 'missing' })
 end

@@ -1,3 +1,4 @@
+-- with: leases jobs
 -- A launcher takes jobs, within what its host has room for.
 --
 -- Taking a job and recording who has it are one. A job that was cancelled while it waited is no

@@ -34,7 +34,7 @@ from agentainer_flow.core.answers import (
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import load_settings
 
-from .bench import LANE, change
+from .bench import LANE, change, claim, commit, settle
 from .scripts_model import QUEUE_MAX, STEPS, Flow, Job, Model, Task, check
 
 T = TypeVar("T")
@@ -189,18 +189,9 @@ class Machine(RuleBasedStateMachine):
         return self.send(flow, *events, **more)
 
     def send(self, flow: Flow, *events: Event, token: str = "engine/1", **more: Any) -> Any:
-        given: dict[str, Any] = {"queue": [], "cancel": [], **more}
         name = self.commits.get(flow.id, "none")
         return self.do(
-            self.scripts.commit(
-                flow.id,
-                lane=LANE,
-                token=token,
-                commit=name,
-                events=list(events),
-                by="engine",
-                **given,
-            )
+            commit(self.scripts, flow.id, token=token, commit=name, events=list(events), **more)
         )
 
     @rule(name=flow_names, step=step_names, count=st.integers(1, 4), patience=delays)
@@ -337,9 +328,8 @@ class Machine(RuleBasedStateMachine):
 
     def send_claim(self, session: str, token: str, want: int) -> list[ClaimedStep]:
         return self.do(
-            self.scripts.claim(
-                0,
-                lane=LANE,
+            claim(
+                self.scripts,
                 session=session,
                 token=token,
                 want=want,
@@ -383,7 +373,7 @@ class Machine(RuleBasedStateMachine):
             event = e.TaskFailed(*place, e.Failure("ValueError", "no"))
         result = (task.index, token, event.type, e.encode_event(event))
         groups = [(flow.id, task.step, [result])]
-        return self.do(self.scripts.settle(0, session=token.partition("/")[0], groups=groups))
+        return self.do(settle(self.scripts, session=token.partition("/")[0], groups=groups))
 
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
