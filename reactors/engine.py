@@ -87,6 +87,7 @@ class Engine:
             except* LaneLost:
                 log.warning("engine.lane_lost", lane=self.lane.name)
                 self.holdings.clear()
+                self._ended.clear()
                 self.lane.token = ""
                 if self.lane.is_private:
                     self.stopped.set()
@@ -227,11 +228,11 @@ class Engine:
         return None
 
     async def _end(self, held: Held) -> None:
+        await self._projector.write(held.view, held.definition)
         self.holdings.drop(held.view.id)
-        self._ended[held.view.id] = None
+        self._ended[held.view.id] = None  # only now: a successor has to write what we could not
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        await self._projector.write(held.view, held.definition)
         if self._watch:
             self._watch(held.view)
         if self.lane.is_private:
