@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError
 from .answers import (
     Appended,
     Batch,
-    ClaimedJob,
+    ClaimedJobs,
     ClaimedStep,
     CommandOutcome,
     CommitOutcome,
@@ -55,8 +55,20 @@ _OUTCOMES: dict[str, type] = {
     "full": Full,
 }
 
+
+class _Spec(msgspec.Struct):
+    memory_bytes: int | None = None
+
+
+class _Requested(msgspec.Struct):
+    """What matters here of `job.requested`."""
+
+    spec: _Spec
+
+
+_requested = msgspec.json.Decoder(_Requested).decode
 _claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
-_claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
+_claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -220,6 +232,9 @@ class Scripts:
         base: str,
         rest: str,
     ) -> Found | Lost:
+        """Ask for an agent; `rest` is the JSON of `job.requested` without step, index and job."""
+        # Launchers claim by memory: it stands beside the event, so that no script has to parse it.
+        memory = _requested(rest).spec.memory_bytes
         answer = await self._run(
             "request_job",
             self._keys.partition(workflow),
@@ -230,6 +245,7 @@ class Scripts:
             effect=effect,
             base=base,
             rest=rest,
+            **({"memory": memory} if memory else {}),
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else Found(*facts)
@@ -252,7 +268,16 @@ class Scripts:
         token: str,
         want: int,
         lease_ms: int,
-    ) -> list[ClaimedJob]:
+        default_memory: int,
+        memory: int | None = None,
+        all_memory: int | None = None,
+    ) -> ClaimedJobs:
+        """Claim jobs; sizes are bytes.
+
+        Those that ran on `host` before always come, others up to `want` and within the free
+        `memory` of a launcher that has `all_memory` (None: any number).
+        """
+        limits = {"memory": memory, "all_memory": all_memory}
         answer = await self._run(
             "claim_jobs",
             partition,
@@ -262,6 +287,8 @@ class Scripts:
             token=token,
             want=want,
             lease_ms=lease_ms,
+            default_memory=default_memory,
+            **{name: size for name, size in limits.items() if size is not None},
         )
         return _claimed_jobs(answer)
 

@@ -17,13 +17,21 @@ import msgspec
 import structlog
 
 from ..core import events as e
-from ..core.answers import ClaimedJob
+from ..core.answers import AwaitedJob, ClaimedJob, ClaimedJobs
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from .capacity import Capacity
 from .log_keeper import LogKeeper
-from .runtimes.contract import Launch, Limits, Outcome, Runtime, Started
+from .runtimes.contract import (
+    DEFAULT_MEMORY_BYTES,
+    Launch,
+    Limits,
+    Outcome,
+    Runtime,
+    Started,
+)
 from .session import Session
 
 log = structlog.get_logger()
@@ -32,7 +40,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Launcher:
-    """Claim jobs of one lane within `slots`, run them on one runtime."""
+    """Claim jobs of one lane within a capacity, run them on one runtime.
+
+    Launchers of one process share a `capacity`; one that is given none has `slots` of its own, and
+    the memory of the settings.
+    """
 
     def __init__(
         self,
@@ -43,6 +55,7 @@ class Launcher:
         partition: int = 0,
         lane: str = SHARED,
         slots: int = 16,
+        capacity: Capacity | None = None,
     ) -> None:
         self._log = event_log
         self._open_runtime = open_runtime
@@ -50,10 +63,20 @@ class Launcher:
         self._opening = anyio.Lock()
         self.partition = partition
         self.lane = lane
-        self._session = Session(event_log, "launcher", partition=partition, lane=lane, slots=slots)
-        self._slots = slots
-        #: Jobs claimed and not yet done with; slots are taken from the claim on.
+        self._capacity = capacity or Capacity(slots, event_log.settings.agent_memory)
+        self._session = Session(
+            event_log,
+            "launcher",
+            partition=partition,
+            lane=lane,
+            slots=self._capacity.slots,
+            memory_bytes=self._capacity.memory_bytes,
+        )
+        #: Jobs claimed and not yet done with; capacity is taken from the claim on.
         self._taken = 0
+        #: There may be jobs that the last claim had no room for, and the one that is next then.
+        self._is_short = False
+        self._awaited: AwaitedJob | None = None
         self._emptied = anyio.Event()
         self._running: dict[tuple[str, str], Launch] = {}
         self._started: set[tuple[str, str]] = set()
@@ -63,6 +86,7 @@ class Launcher:
         self._wake = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         bell.listen(self._hear)
+        self._capacity.listen(self._hear_of_room)
 
     @property
     def session(self) -> str:
@@ -93,6 +117,8 @@ class Launcher:
         match kind:
             case "job":
                 self._wake.set()
+            case "settled" if self._awaits(workflow, subject):
+                self._wake.set()
             case "recheck" if self._tasks:
                 self._wake.set()
                 self._tasks.start_soon(self._look_again)
@@ -104,21 +130,41 @@ class Launcher:
             case _:
                 pass
 
+    def _hear_of_room(self) -> None:
+        if self._is_short:
+            self._wake.set()
+
+    def _awaits(self, workflow: str, job: str) -> bool:
+        awaited = self._awaited
+        return awaited is not None and (awaited.workflow, awaited.job) == (workflow, job)
+
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             self._wake = anyio.Event()
-            free = self._slots - self._taken
-            claimed = await self._claim(free) if free else []
-            self._taken += len(claimed)
-            for job, token in claimed:
+            claimed, token = await self._claim()
+            for job in claimed:
                 tasks.start_soon(self._take, job, token)
             if not claimed:
                 await self._wake.wait()
 
-    async def _claim(self, want: int) -> list[tuple[ClaimedJob, str]]:
+    async def _claim(self) -> tuple[list[ClaimedJob], str]:
+        """Claim what there is room for, and jobs of this host also without; (jobs, token)."""
         self._claims += 1
         token = f"{self.session}/{self._claims}"
-        jobs = await self._log.scripts.claim_jobs(
+        self._is_short = True  # what becomes free meanwhile counts
+        async with self._capacity.claiming:
+            want = self._capacity.free_slots(self)
+            answer = await self._ask(token, want)
+            for job in answer.jobs:
+                self._taken += 1
+                self._capacity.take(memory_bytes=job.memory_bytes)
+            if want:  # without a slot nobody looked at the line
+                self._stand_in_line(answer.awaited)
+        self._is_short = not want or answer.awaited is not None
+        return answer.jobs, token
+
+    async def _ask(self, token: str, want: int) -> ClaimedJobs:
+        return await self._log.scripts.claim_jobs(
             self.partition,
             lane=self.lane,
             host=self._host,
@@ -126,15 +172,24 @@ class Launcher:
             token=token,
             want=want,
             lease_ms=int(self._log.settings.lease * 1000),
+            default_memory=DEFAULT_MEMORY_BYTES,
+            memory=self._capacity.free_memory(self),
+            all_memory=self._capacity.memory_bytes,
         )
-        return [(job, token) for job in jobs]
+
+    def _stand_in_line(self, awaited: AwaitedJob | None) -> None:
+        self._awaited = awaited
+        if awaited:
+            self._capacity.wait(self, awaited.memory_bytes)
+        else:
+            self._capacity.leave(self)
 
     async def _take(self, job: ClaimedJob, token: str) -> None:
         try:
             await self._run_job(job, token)
         finally:
             self._taken -= 1
-            self._wake.set()
+            self._capacity.give(memory_bytes=job.memory_bytes)
             if not self._taken:
                 self._emptied.set()
 

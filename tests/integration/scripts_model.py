@@ -50,6 +50,7 @@ class Job:
     #: queued, taken, orphaned (its launcher is gone), stopping; when ended `failed` or `ended`.
     state: str = "queued"
     token: str = ""
+    memory: int = 1
 
     @property
     def settled(self) -> bool:

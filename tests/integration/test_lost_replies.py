@@ -138,7 +138,16 @@ async def claim_jobs(bench: Bench, scripts: Scripts) -> Any:
 
 async def take_jobs(scripts: Scripts) -> Any:
     return await scripts.claim_jobs(
-        0, lane=LANE, host="h", session="l", token="l/1", want=5, lease_ms=60_000
+        0,
+        lane=LANE,
+        host="h",
+        session="l",
+        token="l/1",
+        want=5,
+        lease_ms=60_000,
+        default_memory=1,
+        memory=3,
+        all_memory=4,
     )
 
 

@@ -24,6 +24,7 @@ from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import (
     Appended,
     Batch,
+    ClaimedJob,
     ClaimedStep,
     Conflict,
     Duplicate,
@@ -367,7 +368,9 @@ class Machine(RuleBasedStateMachine):
             return
         flow, task = found
         if stale % 4 == 0:
-            other = self.old_tokens[stale % len(self.old_tokens)]
+            # Other tasks of the same claim may have been settled before.
+            others = [token for token in self.old_tokens if token != task.token]
+            other = others[stale % len(others)]
             refused = self.send_result(flow, task, other, fails)
             assert refused == [(flow.id, task.step, task.index)]
             return
@@ -427,12 +430,13 @@ class Machine(RuleBasedStateMachine):
     # Agents
 
     @precondition(lambda self: self.model.all("leased"))
-    @rule(choice=choices)
-    def request_job(self, choice: int) -> None:
+    @rule(choice=choices, memory=st.sampled_from([None, 2, 4]))
+    def request_job(self, choice: int, memory: int | None) -> None:
         if not (found := self.leased(choice)):
             return
         flow, task = found
         base = f"{task.step}-{task.index}-x"
+        spec = e.JobSpec("i", memory_bytes=memory)
         answer = self.do(
             self.scripts.request_job(
                 flow.id,
@@ -441,31 +445,52 @@ class Machine(RuleBasedStateMachine):
                 token=task.token,
                 effect=f"agent:{task.step}:{task.index}:x:1",
                 base=base,
-                rest='{"attempt":1,"name":"x","spec":{"image":"i"}}',
+                rest=msgspec.json.encode({"attempt": 1, "name": "x", "spec": spec}).decode(),
             )
         )
         assert isinstance(answer, Found)
         if answer.job not in flow.jobs:
             family = [job for job in flow.jobs.values() if job.id.partition("~")[0] == base]
             assert all(job.settled for job in family)
-            flow.jobs[answer.job] = Job(answer.job, task.step, task.index)
+            flow.jobs[answer.job] = Job(answer.job, task.step, task.index, memory=memory or 1)
 
     @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
-    @rule(session=launchers, want=st.integers(1, 3))
-    def claim_jobs(self, session: str, want: int) -> None:
+    @rule(session=launchers, want=st.integers(0, 3), memory=st.sampled_from([9, 9, 3, 1]))
+    def claim_jobs(self, session: str, want: int, memory: int) -> None:
+        """By a launcher that has 3 bytes in all, or 9, and `memory` of them are free."""
         token = f"{session}/{self.number()}"
+        most = max(memory, 3)
         call: dict[str, Any] = {"lane": LANE, "host": "h", "session": session, "token": token}
-        taken = self.do(self.scripts.claim_jobs(0, want=want, lease_ms=LEASE, **call))
-        again = self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call))
-        assert {(x.workflow, x.job) for x in again} == {(x.workflow, x.job) for x in taken}
-        for claimed in taken:
+        call |= {"lease_ms": LEASE, "memory": memory, "all_memory": most, "default_memory": 1}
+        taken = self.do(self.scripts.claim_jobs(0, want=want, **call))
+        again = self.do(self.scripts.claim_jobs(0, want=9, **call))
+        assert {(x.workflow, x.job) for x in again.jobs} == {
+            (x.workflow, x.job) for x in taken.jobs
+        }
+        slots, room = want, memory
+        for claimed in sorted(taken.jobs, key=self.is_new):
             flow = self.model.flows[claimed.workflow]
             job = flow.jobs[claimed.job]
             assert not job.token
-            assert job.state != "queued" or flow.status != "paused"
+            assert claimed.memory_bytes == job.memory
+            slots, room = slots - 1, room - job.memory
+            if job.state == "queued":
+                assert flow.status != "paused"
+                assert min(slots, room) >= 0
             job.token = token
             job.state = "stopping" if job.state == "stopping" else "taken"
-        assert len(taken) == want or not self.waiting_jobs()
+        waiting = self.waiting_jobs()
+        assert all(job.state == "queued" for job in waiting), "those that ran here are adopted"
+        if taken.awaited:
+            job = self.model.flows[taken.awaited.workflow].jobs[taken.awaited.job]
+            assert job in waiting
+            assert room < job.memory <= most
+        else:
+            assert slots <= 0 or all(job.memory > most for job in waiting)
+
+    def is_new(self, claimed: ClaimedJob) -> bool:
+        """Nobody had the agent before."""
+        return self.model.flows[claimed.workflow].jobs[claimed.job].state == "queued"
 
     def waiting_jobs(self) -> list[Job]:
         return [
