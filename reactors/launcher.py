@@ -22,6 +22,7 @@ from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from ..core.sizes import say_size
 from .capacity import Capacity
 from .log_keeper import LogKeeper
 from .runtimes.contract import (
@@ -207,6 +208,12 @@ class Launcher:
             self._stopping.discard(name)
 
     async def _launch_of(self, job: ClaimedJob, token: str) -> Launch | None:
+        """What is to be launched; None when it cannot be, which is recorded then."""
+        if self._is_too_large(job):
+            needs, has = say_size(job.memory_bytes), say_size(self._capacity.memory_bytes or 0)
+            problem = f"it needs {needs} of memory, all agents together may have {has}"
+            await self._refuse(job, token, f"{problem} (AGENTAINER_AGENT_MEMORY)")
+            return None
         try:
             recorded = await self._log.read_one(job.workflow, job.requested)
         except WorkflowNotFound:
@@ -214,7 +221,16 @@ class Launcher:
         if isinstance(recorded.event, e.JobRequested):
             return launch_of(job.workflow, recorded.event)
         # Written by another release, or damaged: nobody here can launch it.
-        failure = e.Failure("cannot_start", f"its request at {job.requested} cannot be read here")
+        await self._refuse(job, token, f"its request at {job.requested} cannot be read here")
+        return None
+
+    def _is_too_large(self, job: ClaimedJob) -> bool:
+        """In a private lane there is nobody to leave it to."""
+        most = self._capacity.memory_bytes
+        return self.lane != SHARED and most is not None and job.memory_bytes > most
+
+    async def _refuse(self, job: ClaimedJob, token: str, problem: str) -> None:
+        failure = e.Failure("cannot_start", problem)
         await self._log.scripts.settle_job(
             job.workflow,
             job=job.job,
@@ -223,7 +239,6 @@ class Launcher:
             rest=_encode({"error": failure}).decode(),
             final=True,
         )
-        return None
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
         try:

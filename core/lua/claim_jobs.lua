@@ -9,7 +9,8 @@
 --
 -- The others stand in line. One that has to wait for memory keeps its place and those behind it
 -- wait, too, or small ones would keep a large one waiting for ever; when somebody else takes it,
--- they are told (`awaited`). One that is larger than all memory of a launcher is left to others.
+-- they are told (`awaited`). One that is larger than all memory of a launcher is left to others; in
+-- a private lane there are none, and who gets it says that it cannot be launched.
 --
 -- call: lane, host, session, token, want, lease_ms, default_memory (bytes, of a job that asks for none),
 --       [memory (bytes free), all_memory (bytes of the launcher); without them there is no limit]
@@ -91,15 +92,15 @@ end
 
 -- Take from the front of the line what there is room for; returns the job that has to wait.
 local function serve(free)
-  local line = job_list(call.lane)
+  local line, all = job_list(call.lane), call.all_memory or math.huge
   local left = 0  -- to larger launchers, at the front
   while #claimed < call.want and left < MOST_LEFT do
     local entry = redis.call('LINDEX', line, left)
     if not entry then return end
     local id, job, record = look(entry)
     local memory = record and memory_of(record) or 0
-    if memory > (call.all_memory or math.huge) then left = left + 1
-    elseif memory > free then return wait_for(id, job, record)
+    if memory > all and call.lane == SHARED then left = left + 1
+    elseif memory > free and memory <= all then return wait_for(id, job, record)
     else
       redis.call('LREM', line, 1, entry)
       if record then free = free - take(entry, id, job, record) end
