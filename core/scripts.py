@@ -315,11 +315,12 @@ class Scripts:
         changes: list[dict[str, Any]],
         claim: dict[str, Any] | None = None,
         key: str | None = None,
+        limit: int | None = None,
     ) -> list[str | None] | Lost | Missing | Ended | StateRefused:
-        """Apply changes; returns the JSON of each key after its change (None: gone).
+        """Apply changes; returns the JSON of the sum of each incr, None for other changes.
 
-        `claim` is {step, index, token, write} of the task that writes; anybody else gives an
-        idempotency key.
+        A list may grow to `limit` bytes. `claim` is {step, index, token, write} of the task that
+        writes; anybody else gives an idempotency key.
         """
         answer = await self._run(
             "state",
@@ -329,6 +330,7 @@ class Scripts:
             changes=changes,
             **(claim or {}),
             **({"key": key} if key else {}),
+            **({"limit": limit} if limit else {}),
         )
         match _decode(answer):
             case ["appended", values]:

@@ -34,6 +34,7 @@ from agentainer_flow.core.answers import (
 )
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import load_settings
+from agentainer_flow.sdk.task import append_change, delete_change, set_change
 
 from .bench import LANE, change
 from .scripts_model import QUEUE_MAX, STEPS, Flow, Job, Model, Task, check
@@ -391,23 +392,40 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
     def count(self, choice: int, by: int, twice: bool) -> None:
+        if found := self.leased(choice):
+            flow, _ = found
+            flow.state["n"] = flow.state.get("n", 0) + by
+            answers = self.write(*found, change("incr", by=by), times=1 + twice)
+            assert answers == [[str(flow.state["n"])]] * (1 + twice)
+
+    @precondition(lambda self: self.model.all("leased"))
+    @rule(choice=choices, how=st.sampled_from(["set", "append", "delete"]), size=st.integers(0, 9))
+    def write_list(self, choice: int, how: str, size: int) -> None:
+        """Values of more than four bytes lie beside the log."""
         if not (found := self.leased(choice)):
             return
-        flow, task = found
-        claim = {
-            "step": task.step,
-            "index": task.index,
-            "token": task.token,
-            "write": self.number(),
-        }
-        flow.state["n"] = flow.state.get("n", 0) + by
-        for _ in range(1 + twice):
-            answer = self.do(
-                self.scripts.change_state(
-                    flow.id, by="w", changes=[change("incr", by=by)], claim=claim
-                )
-            )
-            assert answer == [str(flow.state["n"])]
+        flow, _ = found
+        old, item = flow.state.pop("l", []), "x" * size
+        settings = msgspec.structs.replace(self.log.settings, inline_limit=4)
+        match how:
+            case "set":
+                made = set_change("l", [item], settings)
+                flow.state["l"] = [item]
+            case "append":
+                made = append_change("l", item, settings)
+                flow.state["l"] = [*old, item]
+            case _:
+                made = delete_change("l")
+        assert self.write(*found, made) == [[None]]
+
+    def write(self, flow: Flow, task: Task, made: dict[str, Any], times: int = 1) -> list[Any]:
+        """What is answered when a task changes state, and when it asks again."""
+        place = {"step": task.step, "index": task.index, "token": task.token}
+        claim = {**place, "write": self.number()}
+        return [
+            self.do(self.scripts.change_state(flow.id, by="w", changes=[made], claim=claim))
+            for _ in range(times)
+        ]
 
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, value=st.integers(0, 3))
