@@ -133,7 +133,22 @@ class Turned(msgspec.Struct, frozen=True):
 class ClaimedJob(msgspec.Struct, array_like=True):
     workflow: str
     job: str
+    #: Version of `job.requested`.
     requested: int
+    memory_bytes: int
+
+
+class AwaitedJob(msgspec.Struct, array_like=True):
+    """A job that is the next to be launched, once there is memory for it."""
+
+    workflow: str
+    job: str
+    memory_bytes: int
+
+
+class ClaimedJobs(msgspec.Struct, array_like=True):
+    jobs: list[ClaimedJob]
+    awaited: AwaitedJob | None = None
 
 
 class Found(msgspec.Struct, frozen=True):

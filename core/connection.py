@@ -8,6 +8,7 @@ Scripts go over a `Wire`, reads that block over a `Tail`; the pool is for all th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -30,8 +31,11 @@ PROMISED = (7, 0)
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
 
-#: States without an exception of their own in redis-py: a full disk, a script that runs on.
-_PASSING_WORDS = ("MISCONF", "BUSY ")
+#: States without an exception of their own in redis-py: a full disk, a script that runs on, and
+#: replicas that are away (min-replicas-to-write).
+_PASSING_WORDS = ("MISCONF", "BUSY ", "NOREPLICAS")
+#: How Redis 6.2 tells of such a state where a script meets it: memory, disk, a read-only replica.
+_PASSING_IN_SCRIPT = re.compile(r"Error running script .* -(OOM|MISCONF|READONLY) ")
 
 T = TypeVar("T")
 
@@ -71,7 +75,12 @@ def is_passing(error: exceptions.RedisError) -> bool:
         exceptions.ClusterDownError,
         NotReplicated,
     )
-    return isinstance(error, passing) or str(error).startswith(_PASSING_WORDS)
+    said = str(error)
+    return (
+        isinstance(error, passing)
+        or said.startswith(_PASSING_WORDS)
+        or _PASSING_IN_SCRIPT.match(said) is not None
+    )
 
 
 def redact(url: str) -> str:

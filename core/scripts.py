@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError
 from .answers import (
     Appended,
     Claim,
-    ClaimedJob,
+    ClaimedJobs,
     ClaimedStep,
     CommandOutcome,
     Commit,
@@ -65,7 +65,20 @@ _OUTCOMES: dict[str, type] = {
 #: Of a turn: refused, outcomes, claimed, ends.
 _Turn = tuple[list[tuple[str, str, int]], list[list[Any]], list[ClaimedStep], list[tuple[int, str]]]
 _decode_turn = msgspec.msgpack.Decoder(_Turn).decode
-_claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
+
+
+class _Spec(msgspec.Struct):
+    memory_bytes: int | None = None
+
+
+class _Requested(msgspec.Struct):
+    """What matters here of `job.requested`."""
+
+    spec: _Spec
+
+
+_requested = msgspec.json.Decoder(_Requested).decode
+_claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -194,6 +207,9 @@ class Scripts:
         base: str,
         rest: str,
     ) -> Found | Lost:
+        """Ask for an agent; `rest` is the JSON of `job.requested` without step, index and job."""
+        # Launchers claim by memory: it stands beside the event, so that no script has to parse it.
+        memory = _requested(rest).spec.memory_bytes
         answer = await self._run(
             "request_job",
             self._keys.partition(workflow),
@@ -204,6 +220,7 @@ class Scripts:
             effect=effect,
             base=base,
             rest=rest,
+            **({"memory": memory} if memory else {}),
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else Found(*facts)
@@ -226,7 +243,16 @@ class Scripts:
         token: str,
         want: int,
         lease_ms: int,
-    ) -> list[ClaimedJob]:
+        default_memory: int,
+        memory: int | None = None,
+        all_memory: int | None = None,
+    ) -> ClaimedJobs:
+        """Claim jobs; sizes are bytes.
+
+        Those that ran on `host` before always come, others up to `want` and within the free
+        `memory` of a launcher that has `all_memory` (None: any number).
+        """
+        limits = {"memory": memory, "all_memory": all_memory}
         answer = await self._run(
             "claim_jobs",
             partition,
@@ -236,6 +262,8 @@ class Scripts:
             token=token,
             want=want,
             lease_ms=lease_ms,
+            default_memory=default_memory,
+            **{name: size for name, size in limits.items() if size is not None},
         )
         return _claimed_jobs(answer)
 
@@ -262,11 +290,12 @@ class Scripts:
         changes: list[dict[str, Any]],
         claim: dict[str, Any] | None = None,
         key: str | None = None,
+        limit: int | None = None,
     ) -> list[str | None] | Lost | Missing | Ended | StateRefused:
-        """Apply changes; returns the JSON of each key after its change (None: gone).
+        """Apply changes; returns the JSON of the sum of each incr, None for other changes.
 
-        `claim` is {step, index, token, write} of the task that writes; anybody else gives an
-        idempotency key.
+        A list may grow to `limit` bytes. `claim` is {step, index, token, write} of the task that
+        writes; anybody else gives an idempotency key.
         """
         answer = await self._run(
             "state",
@@ -276,6 +305,7 @@ class Scripts:
             changes=changes,
             **(claim or {}),
             **({"key": key} if key else {}),
+            **({"limit": limit} if limit else {}),
         )
         match _decode(answer):
             case ["appended", values]:

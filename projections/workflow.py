@@ -11,6 +11,7 @@ import msgspec.structs
 from ..core import events as e
 from ..core.definition import Definition
 from ..core.payloads import NULL
+from .state import StateValue, apply_change
 
 WorkflowStatus = Literal[
     "created", "running", "paused", "failing", "cancelling", "completed", "failed", "cancelled"
@@ -108,7 +109,7 @@ class WorkflowView(msgspec.Struct):
     tags: dict[str, str] = {}
     steps: dict[str, StepView] = {}
     jobs: dict[str, JobView] = {}
-    state: dict[str, msgspec.Raw] = {}
+    state: dict[str, StateValue] = {}
     result: Result | None = None
     error: e.WorkflowFailed | None = None
     reason: str = ""
@@ -328,18 +329,7 @@ def _touch(view: WorkflowView, name: str, at: e.Recorded) -> StepView:
 
 def _state_updated(view: WorkflowView, event: e.StateUpdated, at: e.Recorded) -> None:
     for change in event.changes:
-        match change.op:
-            case "delete":
-                view.state.pop(change.key, None)
-            case "append":
-                view.state[change.key] = _appended(view.state.get(change.key), change.value)
-            case _:
-                view.state[change.key] = change.value
-
-
-def _appended(old: msgspec.Raw | None, item: msgspec.Raw) -> msgspec.Raw:
-    inside = bytes(old)[1:-1] if old else b""
-    return msgspec.Raw(b"[" + inside + (b"," if inside else b"") + bytes(item) + b"]")
+        apply_change(view.state, change)
 
 
 def _job_requested(view: WorkflowView, event: e.JobRequested, at: e.Recorded) -> None:

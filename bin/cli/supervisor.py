@@ -30,12 +30,18 @@ _PROGRAM = [sys.executable, "-c", "from agentainer_flow.cli.main import main; ma
 
 
 def supervise(
-    references: Sequence[str], *, processes: int, slots: int | None, agent_slots: int | None
+    references: Sequence[str],
+    *,
+    processes: int,
+    slots: int | None,
+    agent_slots: int | None,
+    agent_memory: int | None,
 ) -> None:
-    settings = prepare(slots=slots, agent_slots=agent_slots)
+    settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     load_all(references)
     command = [*_PROGRAM, "up", "--supervised", *references]
-    for option, value in (("--slots", slots), ("--agent-slots", agent_slots)):
+    options = {"--slots": slots, "--agent-slots": agent_slots, "--memory": agent_memory}
+    for option, value in options.items():
         command += [option, str(value)] if value else []
     code = run_loop(lambda: _run(settings, command, processes))
     sys.exit(code)

@@ -11,6 +11,7 @@ from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import (
     Batch,
     Claim,
+    ClaimedJobs,
     ClaimedStep,
     Commit,
     CommitOutcome,
@@ -76,6 +77,25 @@ class Bench:
             lease_ms=lease,
         )
 
+    async def request(self, *agents: str, **spec: Any) -> None:
+        """Ask for agents of task a[0] under these names; `claim` has to be made before."""
+        for name in agents:
+            asked = job(f"agent:a:0:{name}:1", base=name, **spec)
+            await self.scripts.request_job(self.id, **asked)
+
+    async def claim_jobs(self, token: str = "l/1", **more: Any) -> ClaimedJobs:
+        """Sizes are small here: an agent that asks for no memory has 1 byte."""
+        given: dict[str, Any] = {
+            "lane": LANE,
+            "host": "here",
+            "session": token.partition("/")[0],
+            "want": 5,
+            "lease_ms": 60_000,
+            "default_memory": 1,
+            **more,
+        }
+        return await self.scripts.claim_jobs(0, token=token, **given)
+
     async def settle(self, *indexes: int, token: str = "s/1") -> list[tuple[str, str, int]]:
         done = [e.TaskCompleted("a", index, 1, msgspec.Raw(b"1")) for index in indexes]
         results = [(x.index, token, x.type, e.encode_event(x)) for x in done]
@@ -127,15 +147,22 @@ async def settle(
     return turned.refused
 
 
-def job(effect: str = "agent:a:0:x:1", token: str = "s/1") -> dict[str, Any]:
-    rest = '{"attempt":1,"name":"x","spec":{"image":"i"}}'
+def job(
+    effect: str = "agent:a:0:x:1",
+    token: str = "s/1",
+    *,
+    base: str = "a-0-x",
+    **spec: Any,
+) -> dict[str, Any]:
     return {
         "step": "a",
         "index": 0,
         "token": token,
         "effect": effect,
-        "base": "a-0-x",
-        "rest": rest,
+        "base": base,
+        "rest": msgspec.json.encode(
+            {"attempt": 1, "name": "x", "spec": e.JobSpec("i", **spec)}
+        ).decode(),
     }
 
 

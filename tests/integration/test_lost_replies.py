@@ -18,6 +18,7 @@ from agentainer_flow.core.answers import Batch, Claim, Commit, Duplicate
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.scripts import Scripts
 from agentainer_flow.core.settings import Settings
+from agentainer_flow.sdk.task import append_change, set_change
 
 from .bench import LANE, Bench, change, job
 from .bench import claim as bench_claim
@@ -161,7 +162,16 @@ async def claim_jobs(bench: Bench, scripts: Scripts) -> Any:
 
 async def take_jobs(scripts: Scripts) -> Any:
     return await scripts.claim_jobs(
-        0, lane=LANE, host="h", session="l", token="l/1", want=5, lease_ms=60_000
+        0,
+        lane=LANE,
+        host="h",
+        session="l",
+        token="l/1",
+        want=5,
+        lease_ms=60_000,
+        default_memory=1,
+        memory=3,
+        all_memory=4,
     )
 
 
@@ -211,6 +221,15 @@ async def change_state__of_a_task(bench: Bench, scripts: Scripts) -> Any:
     await claimed(bench)
     claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
     changes = [change("incr", by=1), change("append", "l", value="1", event='"value":1')]
+    return await scripts.change_state("w1", by="s", changes=changes, claim=claim)
+
+
+@case
+async def change_state__of_a_task_with_large_values(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+    settings = msgspec.structs.replace(bench.log.settings, inline_limit=1)
+    changes = [append_change("l", "large", settings), set_change("k", "large", settings)]
     return await scripts.change_state("w1", by="s", changes=changes, claim=claim)
 
 
