@@ -1,0 +1,119 @@
+"""Run the benchmarks: a table on stdout, what goes on on stderr, everything as JSON in a file."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from . import chain, fan_out, many
+from .about import about
+from .figures import Figure, Measured, spread
+from .redis_server import redis_server
+from .stage import Skipped, Stage, only_settings
+from .table import table
+
+BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
+    "fanout": fan_out.measure,
+    "chain": chain.measure,
+    "many": many.measure,
+}
+FSYNC = ("everysec", "always")
+REPETITIONS = 3
+
+
+@dataclass
+class Report:
+    """What was measured: benchmark -> appendfsync -> figure, and what to say about it."""
+
+    about: dict[str, object]
+    figures: dict[str, dict[str, dict[str, Figure]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list[str])
+
+    def as_json(self) -> bytes:
+        content = {"about": self.about, "notes": self.notes, **self.figures}
+        return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+
+def main() -> None:
+    arguments = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, _end)
+    report = Report({**about(), "quick": arguments.quick})
+    with only_settings({}):
+        for fsync in arguments.fsync:
+            measure_all(report, arguments.only, fsync, quick=arguments.quick)
+    print(table(report.figures, arguments.fsync))
+    for note in report.notes:
+        print(f"\n{note}")
+    if arguments.json:
+        arguments.json.write_bytes(report.as_json())
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
+    parser.add_argument(
+        "--only",
+        type=lambda text: _chosen(text, BENCHMARKS),
+        default=list(BENCHMARKS),
+        metavar="NAME,…",
+        help=f"of {', '.join(BENCHMARKS)}",
+    )
+    parser.add_argument(
+        "--fsync",
+        type=lambda text: _chosen(text, FSYNC),
+        default=list(FSYNC),
+        metavar="NAME,…",
+        help=f"settings of Redis' appendfsync, of {', '.join(FSYNC)}",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repetition")
+    return parser.parse_args(arguments)
+
+
+def _chosen(text: str, known: dict[str, object] | tuple[str, ...]) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there: {', '.join(known)}")
+    return names
+
+
+def measure_all(report: Report, names: list[str], fsync: str, *, quick: bool) -> None:
+    """Measure on one Redis, and add to the report."""
+    with redis_server(fsync) as server, tempfile.TemporaryDirectory() as folder:
+        report.about["redis"] = str(server.program)
+        stage = Stage(server, Path(folder), quick, report.notes)
+        for name in names:
+            figures = measure(stage, name, repetitions=1 if quick else REPETITIONS)
+            report.figures.setdefault(name, {})[fsync] = figures
+
+
+def measure(stage: Stage, name: str, *, repetitions: int) -> dict[str, Figure]:
+    measured: list[Measured] = []
+    try:
+        for number in range(repetitions):
+            say(f"{name}, appendfsync {stage.server.fsync}, {number + 1} of {repetitions}")
+            measured.append(BENCHMARKS[name](stage))
+    except Skipped as skipped:
+        stage.note(f"{name} is skipped: {skipped}")
+        return {}
+    return spread(measured)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Let every `with` block stop what it started."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()
