@@ -87,7 +87,7 @@ def _chosen(text: str, known: dict[str, object] | tuple[str, ...]) -> list[str]:
 def measure_all(report: Report, names: list[str], fsync: str, *, quick: bool) -> None:
     """Measure on one Redis, and add to the report."""
     with redis_server(fsync) as server, tempfile.TemporaryDirectory() as folder:
-        report.about["redis"] = str(server.program)
+        report.about["server"] = str(server.program)
         stage = Stage(server, Path(folder), quick, report.notes)
         for name in names:
             figures = measure(stage, name, repetitions=1 if quick else REPETITIONS)
