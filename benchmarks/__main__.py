@@ -13,7 +13,7 @@ from types import FrameType
 
 import msgspec
 
-from . import chain, fan_out, many
+from . import chain, fan_out, fibonacci, fold, many, scaling
 from .about import about
 from .figures import Figure, Measured, spread
 from .redis_server import redis_server
@@ -24,6 +24,10 @@ BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
     "fanout": fan_out.measure,
     "chain": chain.measure,
     "many": many.measure,
+    "scaling": scaling.measure,
+    "W-40": fibonacci.measure_light,
+    "W-10": fibonacci.measure_heavy,
+    "fold": fold.measure,
 }
 FSYNC = ("everysec", "always")
 REPETITIONS = 3
