@@ -6,18 +6,19 @@ import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
-from . import chain, fan_out, fibonacci, fold, many, scaling
+from . import chain, containers, fan_out, fibonacci, fold, many, processors, scaling
 from .about import about
+from .docker_host import DockerHost, Skipped
 from .figures import Figure, Measured, spread
 from .redis_server import redis_server
-from .stage import Skipped, Stage, only_settings
+from .stage import Stage, only_settings
 from .table import table
 
 BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
     "scaling": scaling.measure,
     "W-40": fibonacci.measure_light,
     "W-10": fibonacci.measure_heavy,
+    "containers": containers.measure,
     "fold": fold.measure,
 }
 FSYNC = ("everysec", "always")
@@ -38,7 +40,7 @@ class Report:
     """What was measured: benchmark -> appendfsync -> figure, and what to say about it."""
 
     about: dict[str, object]
-    figures: dict[str, dict[str, dict[str, Figure]]] = field(default_factory=dict)
+    figures: dict[str, dict[str, dict[str, Figure]]]
     notes: list[str] = field(default_factory=list[str])
 
     def as_json(self) -> bytes:
@@ -49,10 +51,10 @@ class Report:
 def main() -> None:
     arguments = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, _end)
-    report = Report({**about(), "quick": arguments.quick})
-    with only_settings({}):
+    report = Report({**about(), "quick": arguments.quick}, {})
+    with only_settings({}), DockerHost() as docker:
         for fsync in arguments.fsync:
-            measure_all(report, arguments.only, fsync, quick=arguments.quick)
+            measure_all(report, arguments.only, fsync, docker, quick=arguments.quick)
     print(table(report.figures, arguments.fsync))
     for note in report.notes:
         print(f"\n{note}")
@@ -81,18 +83,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _chosen(text: str, known: dict[str, object] | tuple[str, ...]) -> list[str]:
+def _chosen(text: str, known: Collection[str]) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there: {', '.join(known)}")
     return names
 
 
-def measure_all(report: Report, names: list[str], fsync: str, *, quick: bool) -> None:
+def measure_all(
+    report: Report, names: list[str], fsync: str, docker: DockerHost, *, quick: bool
+) -> None:
     """Measure on one Redis, and add to the report."""
     with redis_server(fsync) as server, tempfile.TemporaryDirectory() as folder:
         report.about["server"] = str(server.program)
-        stage = Stage(server, Path(folder), quick, report.notes)
+        stage = Stage(server, docker, Path(folder), quick, report.notes)
         for name in names:
             figures = measure(stage, name, repetitions=1 if quick else REPETITIONS)
             report.figures.setdefault(name, {})[fsync] = figures
@@ -103,11 +107,18 @@ def measure(stage: Stage, name: str, *, repetitions: int) -> dict[str, Figure]:
     try:
         for number in range(repetitions):
             say(f"{name}, appendfsync {stage.server.fsync}, {number + 1} of {repetitions}")
-            measured.append(BENCHMARKS[name](stage))
+            measured.append(_measure_once(stage, name))
     except Skipped as skipped:
         stage.note(f"{name} is skipped: {skipped}")
         return {}
     return spread(measured)
+
+
+def _measure_once(stage: Stage, name: str) -> Measured:
+    before = processors.read(stage.server.pid)
+    measured = BENCHMARKS[name](stage)
+    after = processors.read(stage.server.pid)
+    return {**measured, "others_cpu_percent": processors.others_percent(before, after)}
 
 
 def say(text: str) -> None:

@@ -14,6 +14,11 @@ from agentainer_flow import AsyncContext, Context, Workflow, parallel, step, wor
 
 Body = Callable[..., Any]
 
+#: The interpreter alone, see examples/agents.
+IMAGE = "agentainer-python:latest"
+NOTHING = ["python", "-IS", "-c", ""]
+SLEEP = ["python", "-IS", "-c", "import time; time.sleep(3600)"]
+
 
 @workflow(name="async_fan_out")
 class AsyncFanOut(Workflow):
@@ -81,3 +86,38 @@ FiveSteps = chain("FiveSteps", 5, began)
 FortyLight = chain("FortyLight", 40, computed(10))
 TenHeavy = chain("TenHeavy", 10, computed(33))
 TenLight = chain("TenLight", 10, computed(10))
+
+
+async def launch_ns(context: AsyncContext) -> int:
+    """How long an agent takes that does nothing, from asking for it to its answer."""
+    begun = time.perf_counter_ns()
+    agent = await context.deploy_agent("agent", IMAGE, command=NOTHING)
+    await agent.wait()
+    return time.perf_counter_ns() - begun
+
+
+@workflow(name="one_at_a_time")
+class OneAtATime(Workflow):
+    @step()
+    @parallel(max_workers=1)
+    async def launch(self, context: AsyncContext, item: int) -> int:
+        return await launch_ns(context)
+
+
+@workflow(name="eight_at_a_time")
+class EightAtATime(Workflow):
+    @step()
+    @parallel(max_workers=8)
+    async def launch(self, context: AsyncContext, item: int) -> int:
+        return await launch_ns(context)
+
+
+@workflow(name="sleepers")
+class Sleepers(Workflow):
+    """Task n has an agent that sleeps until it is stopped."""
+
+    @step()
+    @parallel()
+    async def launch(self, context: AsyncContext, item: int) -> None:
+        agent = await context.deploy_agent("agent", IMAGE, command=SLEEP)
+        await agent.wait()

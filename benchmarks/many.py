@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import anyio
-
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk.client import connect
 from agentainer_flow.sdk.loop import run_loop
@@ -15,7 +13,7 @@ from agentainer_flow.sdk.loop import run_loop
 from .figures import Measured
 from .flows import FiveSteps
 from .processes import Process
-from .runs import LONGEST_S, POLL_S, Run, copies, run_all
+from .runs import Run, copies, count_in, run_all, until
 from .stage import ENGINE, Stage, worker
 
 STEPS = 5
@@ -73,17 +71,20 @@ def run_many(stage: Stage, processes: Sequence[Process], count: int) -> Outcome:
 
 async def _wait_for_documents(log: EventLog, count: int) -> None:
     """They are written a little later than the last event."""
-    keys = [log.keys.flow(p, "workflows", "completed") for p in range(log.keys.partitions)]
-    with anyio.fail_after(LONGEST_S):
-        while sum([int(await log.redis.zcard(key)) for key in keys]) < count:
-            await anyio.sleep(POLL_S)
+
+    async def written() -> bool:
+        return await count_in(log, log.redis.zcard, "workflows", "completed") >= count
+
+    await until(written)
 
 
 async def weigh(log: EventLog, runs: Sequence[Run]) -> dict[str, float]:
     """Bytes of Redis per workflow, by what follows the id in the name of a key."""
     total: defaultdict[str, float] = defaultdict(float)
     for run in runs:
-        async for key in log.redis.scan_iter(match=log.keys.workflow(run.workflow) + "*", count=5000):
+        async for key in log.redis.scan_iter(
+            match=log.keys.workflow(run.workflow) + "*", count=5000
+        ):
             kind = key.decode().removeprefix(log.keys.workflow(run.workflow)).strip(":")
             weight = int(await log.redis.memory_usage(key, samples=0))
             total[kind or "document"] += weight / len(runs)

@@ -29,6 +29,7 @@ class Server:
 
     program: Program
     fsync: str
+    pid: int
     url: str
     client: redis.Redis
 
@@ -61,7 +62,7 @@ def redis_server(fsync: str) -> Generator[Server]:
         client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
         with client, Process(_command(program, folder, fsync), {}, folder / "redis.out") as process:
             _wait_for(client, process)
-            yield Server(program, fsync, url, client)
+            yield Server(program, fsync, process.pid, url, client)
 
 
 def _command(program: Program, folder: Path, fsync: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,16 +68,26 @@ async def start_all(log: EventLog, workflows: Iterable[Workflow], **inputs: Any)
 
 async def wait_until_ended(log: EventLog, processes: Sequence[Process]) -> None:
     """Wait until no workflow is active. Raises ProcessDied, TimeoutError."""
+
+    async def ended() -> bool:
+        for process in processes:
+            process.check()
+        return await count_in(log, log.redis.scard, "active") == 0
+
+    await until(ended)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Raises TimeoutError."""
     with anyio.fail_after(LONGEST_S):
-        while await count_active(log):
-            for process in processes:
-                process.check()
+        while not await condition():  # noqa: ASYNC110 -- what is waited for tells nobody
             await anyio.sleep(POLL_S)
 
 
-async def count_active(log: EventLog) -> int:
-    keys = [log.keys.flow(p, "active") for p in range(log.keys.partitions)]
-    return sum([int(await log.redis.scard(key)) for key in keys])
+async def count_in(log: EventLog, size: Callable[[str], Awaitable[int]], *parts: str) -> int:
+    """How many a key has in all partitions; `size` is what asks Redis about one."""
+    keys = [log.keys.flow(partition, *parts) for partition in range(log.keys.partitions)]
+    return sum([await size(key) for key in keys])
 
 
 async def run_all(

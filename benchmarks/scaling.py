@@ -23,7 +23,9 @@ def _partitions(stage: Stage) -> Measured:
     if not has_partitions():
         stage.note("scaling: this release has one partition, so 2 and 4 are not measured.")
     counts = PARTITIONS if has_partitions() else PARTITIONS[:1]
-    return {f"partitions_{count}_workflows_per_s": _workflows_per_s(stage, count) for count in counts}
+    return {
+        f"partitions_{count}_workflows_per_s": _workflows_per_s(stage, count) for count in counts
+    }
 
 
 def _workflows_per_s(stage: Stage, partitions: int) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentainer_flow.core.settings import PREFIX, Settings
 
+from .docker_host import DockerHost
 from .processes import PROGRAM, Process
 from .redis_server import Server
 
@@ -18,13 +18,10 @@ FLOWS = Path(__file__).with_name("flows.py")
 ENGINE = ("reactors",)
 
 
-class Skipped(Exception):
-    """Raised by a benchmark that cannot run here, saying why."""
-
-
 @dataclass
 class Stage:
     server: Server
+    docker: DockerHost
     folder: Path
     quick: bool
     notes: list[str] = field(default_factory=list[str])
@@ -65,8 +62,8 @@ def worker(*classes: str) -> tuple[str, ...]:
     return ("worker", *(f"{FLOWS}:{name}" for name in classes))
 
 
-@contextlib.contextmanager
-def only_settings(given: dict[str, str]) -> Iterator[None]:
+@contextmanager
+def only_settings(given: dict[str, str]) -> Generator[None]:
     """Have these AGENTAINER_ variables and no others."""
     before = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     _replace(before, given)

@@ -42,6 +42,8 @@ def _judge(benchmark: str, name: str, by_setting: Mapping[str, Mapping[str, Figu
 def _show(figure: Figure | None) -> str:
     if figure is None:
         return "-"
+    if figure.min == figure.max:
+        return number(figure.median)
     return f"{number(figure.median)} ({number(figure.min)}-{number(figure.max)})"
 
 
