@@ -15,7 +15,8 @@ import msgspec
 
 from . import chain, containers, fan_out, fibonacci, fold, many, processors, scaling
 from .about import about
-from .docker_host import DockerHost, Skipped
+from .docker_host import DockerHost
+from .errors import Failed, Skipped
 from .figures import Figure, Measured, spread
 from .redis_server import redis_server
 from .stage import Stage, only_settings
@@ -42,6 +43,7 @@ class Report:
     about: dict[str, object]
     figures: dict[str, dict[str, dict[str, Figure]]]
     notes: list[str] = field(default_factory=list[str])
+    failed: bool = False
 
     def as_json(self) -> bytes:
         content = {"about": self.about, "notes": self.notes, **self.figures}
@@ -60,6 +62,7 @@ def main() -> None:
         print(f"\n{note}")
     if arguments.json:
         arguments.json.write_bytes(report.as_json())
+    sys.exit(1 if report.failed else 0)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -98,19 +101,21 @@ def measure_all(
         report.about["server"] = str(server.program)
         stage = Stage(server, docker, Path(folder), quick, report.notes)
         for name in names:
-            figures = measure(stage, name, repetitions=1 if quick else REPETITIONS)
-            report.figures.setdefault(name, {})[fsync] = figures
+            figures = report.figures.setdefault(name, {})
+            try:
+                figures[fsync] = measure(stage, name, repetitions=1 if quick else REPETITIONS)
+            except Skipped as skipped:
+                stage.note(f"{name} is skipped: {skipped}")
+            except Failed as failed:
+                report.failed = True
+                stage.note(f"{name}, appendfsync {fsync}, failed: {failed}")
 
 
 def measure(stage: Stage, name: str, *, repetitions: int) -> dict[str, Figure]:
     measured: list[Measured] = []
-    try:
-        for number in range(repetitions):
-            say(f"{name}, appendfsync {stage.server.fsync}, {number + 1} of {repetitions}")
-            measured.append(_measure_once(stage, name))
-    except Skipped as skipped:
-        stage.note(f"{name} is skipped: {skipped}")
-        return {}
+    for number in range(repetitions):
+        say(f"{name}, appendfsync {stage.server.fsync}, {number + 1} of {repetitions}")
+        measured.append(_measure_once(stage, name))
     return spread(measured)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import docker
 from docker.errors import DockerException
 
+from .errors import Skipped
 from .flows import IMAGE
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +33,6 @@ printf '%s\\n%s\\n' "$(head -n 1 "$missing")" "${DOCKER_HOST-}"
 rm -f "$missing"
 cat >/dev/null
 """
-
-
-class Skipped(Exception):
-    """Raised by a benchmark that cannot run here, saying why."""
 
 
 class DockerHost:

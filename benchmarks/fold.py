@@ -11,6 +11,7 @@ from agentainer_flow.sdk.client import connect
 from agentainer_flow.sdk.handle import read_view
 from agentainer_flow.sdk.loop import run_loop
 
+from .errors import NotOnce
 from .figures import Measured
 from .flows import AsyncFanOut
 from .runs import Run, run_all
@@ -51,7 +52,7 @@ async def _replay(log: EventLog, run: Run) -> Measured:
     again = fold(run.workflow, map(decode_entry, entries))
     folded = time.perf_counter() - begun
     if not view.version == again.version == run.events or view.status != "completed":
-        raise ValueError(f"{run.workflow}: folded to {view.version} of {run.events} events")
+        raise NotOnce(f"{run.workflow}: folded to {view.version} of {run.events} events")
     return {
         "events": run.events,
         "replay_events_per_s": run.events / replayed,

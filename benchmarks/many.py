@@ -64,7 +64,7 @@ def run_many(stage: Stage, processes: Sequence[Process], count: int) -> Outcome:
             runs = await run_all(log, copies(FiveSteps, count), processes, STEPS)
             await _wait_for_documents(log, WARM_UP + count)
             after = stage.server.used_memory_bytes()
-            return Outcome(runs, before, after, await weigh(log, runs[:SAMPLE]))
+            return Outcome(runs, before, after, await weigh(log, runs))
 
     return run_loop(main)
 
@@ -79,13 +79,21 @@ async def _wait_for_documents(log: EventLog, count: int) -> None:
 
 
 async def weigh(log: EventLog, runs: Sequence[Run]) -> dict[str, float]:
-    """Bytes of Redis per workflow, by what follows the id in the name of a key."""
+    """Bytes of Redis per workflow, by what follows the id in the name of a key.
+
+    `flow` is what the workflows share.
+    """
     total: defaultdict[str, float] = defaultdict(float)
-    for run in runs:
-        async for key in log.redis.scan_iter(
-            match=log.keys.workflow(run.workflow) + "*", count=5000
-        ):
-            kind = key.decode().removeprefix(log.keys.workflow(run.workflow)).strip(":")
-            weight = int(await log.redis.memory_usage(key, samples=0))
-            total[kind or "document"] += weight / len(runs)
+    sample = runs[:SAMPLE]
+    for run in sample:
+        own = log.keys.workflow(run.workflow)
+        for key, weight in (await _weights(log, own)).items():
+            total[key.removeprefix(own).strip(":") or "document"] += weight / len(sample)
+    total["flow"] = sum((await _weights(log, log.keys.shared(""))).values()) / len(runs)
     return total
+
+
+async def _weights(log: EventLog, prefix: str) -> dict[str, int]:
+    """Bytes of each key that begins like this."""
+    keys = [key async for key in log.redis.scan_iter(match=f"{prefix}*", count=5000)]
+    return {key.decode(): int(await log.redis.memory_usage(key, samples=0)) for key in keys}

@@ -11,16 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from .errors import ProcessDied
+
 PROGRAM = str(Path(sys.executable).with_name("agentainer"))
 READY = "ready; Ctrl-C stops"
 READY_S = 30.0
 STOP_S = 15.0
 POLL_S = 0.01
 _PR_SET_PDEATHSIG = 1
-
-
-class ProcessDied(Exception):
-    """Raised when a process ended, or does not get ready; says what it printed last."""
 
 
 class Process:

@@ -17,6 +17,7 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk.client import create, prepare
 from agentainer_flow.sdk.registry import code_of, init_of
 
+from .errors import NotOnce, TookTooLong
 from .processes import Process
 
 #: Often enough for tests of little work, seldom enough to cost nothing.
@@ -24,10 +25,6 @@ POLL_S = 0.02
 LONGEST_S = 900.0
 #: Workflows that are being created at a time.
 CREATING = 32
-
-
-class NotOnce(Exception):
-    """Raised when a log does not tell of each task exactly once."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ async def start_all(log: EventLog, workflows: Iterable[Workflow], **inputs: Any)
 
 
 async def wait_until_ended(log: EventLog, processes: Sequence[Process]) -> None:
-    """Wait until no workflow is active. Raises ProcessDied, TimeoutError."""
+    """Wait until no workflow is active. Raises ProcessDied, TookTooLong."""
 
     async def ended() -> bool:
         for process in processes:
@@ -78,10 +75,12 @@ async def wait_until_ended(log: EventLog, processes: Sequence[Process]) -> None:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Raises TimeoutError."""
-    with anyio.fail_after(LONGEST_S):
-        while not await condition():  # noqa: ASYNC110 -- what is waited for tells nobody
-            await anyio.sleep(POLL_S)
+    """Raises TookTooLong."""
+    deadline = anyio.current_time() + LONGEST_S
+    while not await condition():
+        if anyio.current_time() > deadline:
+            raise TookTooLong(f"waited for {LONGEST_S:g} s")
+        await anyio.sleep(POLL_S)
 
 
 async def count_in(log: EventLog, size: Callable[[str], Awaitable[int]], *parts: str) -> int:
