@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import anyio
 
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk.client import connect
@@ -22,60 +23,51 @@ WARM_UP = 20
 SAMPLE = 50
 
 
-@dataclass(frozen=True)
-class Outcome:
-    runs: list[Run]
-    #: Bytes of Redis when nothing had been started, and when all had ended.
-    before: int
-    after: int
-    #: Bytes per workflow by kind of key.
-    weights: dict[str, float]
-
-    @property
-    def lasted_s(self) -> float:
-        first = min(run.created_ms for run in self.runs)
-        return (max(run.ended_ms for run in self.runs) - first) / 1000
-
-
 def measure(stage: Stage) -> Measured:
     count = 100 if stage.quick else 2_000
-    with stage.empty(), stage.serving(ENGINE, worker("FiveSteps")) as processes:
-        outcome = run_many(stage, processes, count)
+    settings = {"LEASE": "1"} if stage.quick else {}
+    with stage.empty(**settings), stage.serving(ENGINE, worker("FiveSteps")) as processes:
+
+        async def main() -> Measured:
+            async with connect() as log:
+                await run_many(log, processes, WARM_UP)
+                before = await _used_bytes(stage, log, WARM_UP)
+                runs = await run_many(log, processes, count)
+                after = await _used_bytes(stage, log, WARM_UP + count)
+                weights = await weigh(log, runs)
+                lasted_s = all_lasted_s(runs)
+                return {
+                    "workflows": count,
+                    "workflows_per_s": count / lasted_s,
+                    "events_per_s": sum(run.events for run in runs) / lasted_s,
+                    "redis_per_workflow_bytes": (after - before) / count,
+                    **{f"redis_{kind}_bytes": weights[kind] for kind in sorted(weights)},
+                }
+
+        measured = run_loop(main)
         engine, worker_ = (process.peak_memory_mb() for process in processes)
-    return {
-        "workflows": count,
-        "workflows_per_s": count / outcome.lasted_s,
-        "events_per_s": sum(run.events for run in outcome.runs) / outcome.lasted_s,
-        "engine_peak_mb": engine,
-        "worker_peak_mb": worker_,
-        "redis_per_workflow_bytes": (outcome.after - outcome.before) / count,
-        **{f"redis_{kind}_bytes": weight for kind, weight in sorted(outcome.weights.items())},
-    }
+    return {**measured, "engine_peak_mb": engine, "worker_peak_mb": worker_}
 
 
-def run_many(stage: Stage, processes: Sequence[Process], count: int) -> Outcome:
-    """Run so many workflows on processes that serve them."""
-
-    async def main() -> Outcome:
-        async with connect() as log:
-            await run_all(log, copies(FiveSteps, WARM_UP), processes, STEPS)
-            await _wait_for_documents(log, WARM_UP)
-            before = stage.server.used_memory_bytes()
-            runs = await run_all(log, copies(FiveSteps, count), processes, STEPS)
-            await _wait_for_documents(log, WARM_UP + count)
-            after = stage.server.used_memory_bytes()
-            return Outcome(runs, before, after, await weigh(log, runs))
-
-    return run_loop(main)
+async def run_many(log: EventLog, processes: Sequence[Process], count: int) -> list[Run]:
+    return await run_all(log, copies(FiveSteps, count), processes, STEPS)
 
 
-async def _wait_for_documents(log: EventLog, count: int) -> None:
-    """They are written a little later than the last event."""
+def all_lasted_s(runs: Sequence[Run]) -> float:
+    """From the first creation to the last end."""
+    first = min(run.created_ms for run in runs)
+    return (max(run.ended_ms for run in runs) - first) / 1000
+
+
+async def _used_bytes(stage: Stage, log: EventLog, count: int) -> int:
+    """What Redis holds once the documents are written and what all have read is cut off."""
 
     async def written() -> bool:
         return await count_in(log, log.redis.zcard, "workflows", "completed") >= count
 
     await until(written)
+    await anyio.sleep(log.settings.lease)  # feeds are cut twice in that time
+    return stage.server.used_memory_bytes()
 
 
 async def weigh(log: EventLog, runs: Sequence[Run]) -> dict[str, float]:

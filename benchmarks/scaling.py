@@ -7,7 +7,7 @@ from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured
 from .flows import AsyncFanOut
-from .many import run_many
+from .many import WARM_UP, all_lasted_s, run_many
 from .runs import run_all
 from .stage import ENGINE, Stage, has_partitions, worker
 
@@ -33,7 +33,13 @@ def _workflows_per_s(stage: Stage, partitions: int) -> float:
     settings = {"PARTITIONS": str(partitions)} if has_partitions() else {}
     commands = [ENGINE] * partitions + [worker("FiveSteps")] * partitions
     with stage.empty(**settings), stage.serving(*commands) as processes:
-        return workflows / run_many(stage, processes, workflows).lasted_s
+
+        async def main() -> float:
+            async with connect() as log:
+                await run_many(log, processes, WARM_UP)
+                return all_lasted_s(await run_many(log, processes, workflows))
+
+        return workflows / run_loop(main)
 
 
 def _sizes(stage: Stage) -> Measured:
