@@ -16,21 +16,22 @@ from .stage import ENGINE, FLOWS, Stage, worker
 
 RUN_S = 120.0
 
+#: Kind of body -> class, number of steps.
+Kinds = dict[str, tuple[type[Workflow], int]]
+
+LONG: Kinds = {"async": (AsyncChain200, 200), "plain": (PlainChain200, 200)}
+SHORT: Kinds = {"async": (AsyncChain20, 20), "plain": (PlainChain20, 20)}
+
 
 def measure(stage: Stage) -> Measured:
-    steps = 20 if stage.quick else 200
-    kinds = (
-        {"async": AsyncChain20, "plain": PlainChain20}
-        if stage.quick
-        else {"async": AsyncChain200, "plain": PlainChain200}
-    )
-    measured: Measured = {"steps": steps}
-    for kind, cls in kinds.items():
-        across, inside = _across(stage, cls, steps), _inside(stage, cls, steps)
-        for place, run in (("across", across), ("in_process", inside)):
-            for percent in (50, 95):
-                measured[f"{place}_{kind}_p{percent}_ms"] = percentile(per_step_ms(run), percent)
-    return measured
+    kinds = SHORT if stage.quick else LONG
+    runs = {f"across_{kind}": run for kind, run in _across(stage, kinds).items()}
+    runs |= {f"in_process_{kind}": _inside(stage, *kinds[kind]) for kind in kinds}
+    return {
+        f"{name}_p{percent}_ms": percentile(per_step_ms(run), percent)
+        for name, run in runs.items()
+        for percent in (50, 95)
+    }
 
 
 def per_step_ms(run: Run) -> list[float]:
@@ -39,14 +40,17 @@ def per_step_ms(run: Run) -> list[float]:
     return [(following - one) / 1e6 for one, following in pairs]
 
 
-def _across(stage: Stage, cls: type[Workflow], steps: int) -> Run:
-    with stage.empty(), stage.serving(ENGINE, worker(cls.__name__)) as processes:
+def _across(stage: Stage, kinds: Kinds) -> dict[str, Run]:
+    serves = worker(*(cls.__name__ for cls, _ in kinds.values()))
+    with stage.empty(), stage.serving(ENGINE, serves) as processes:
 
-        async def main() -> Run:
+        async def main() -> dict[str, Run]:
+            runs: dict[str, Run] = {}
             async with connect() as log:
-                await run_all(log, [cls()], processes, steps)
-                (run,) = await run_all(log, [cls()], processes, steps)
-                return run
+                for kind, (cls, steps) in kinds.items():
+                    await run_all(log, [cls()], processes, steps)
+                    (runs[kind],) = await run_all(log, [cls()], processes, steps)
+            return runs
 
         return run_loop(main)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from agentainer_flow.sdk.client import connect
 from agentainer_flow.sdk.loop import run_loop
 
+from .fan_out import fan_out_s
 from .figures import Measured
 from .flows import AsyncFanOut
 from .many import WARM_UP, all_lasted_s, run_many
-from .runs import run_all
 from .stage import ENGINE, Stage, has_partitions, worker
 
 PARTITIONS = (1, 2, 4)
@@ -60,9 +60,8 @@ def _fan_out(stage: Stage, tasks: int) -> Measured:
 
         async def main() -> float:
             async with connect() as log:
-                await run_all(log, [AsyncFanOut()], processes, 10, items=10)
-                (run,) = await run_all(log, [AsyncFanOut()], processes, tasks, items=tasks)
-                return run.lasted_s
+                await fan_out_s(log, processes, AsyncFanOut, 10)
+                return await fan_out_s(log, processes, AsyncFanOut, tasks)
 
         lasted_s = run_loop(main)
         engine, worker_ = (process.peak_memory_mb() for process in processes)
