@@ -52,7 +52,7 @@ class Report:
 
 def main() -> None:
     arguments = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, _end)
+    _end_on_signals()
     report = Report({**about(), "quick": arguments.quick}, {})
     with only_settings({}), DockerHost() as docker:
         for fsync in arguments.fsync:
@@ -130,10 +130,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Let every `with` block stop what it started."""
-    sys.exit(128 + number)
+def _end_on_signals() -> None:
+    """SIGTERM as Ctrl-C, also in the background: every `with` block stops what it started."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("bin/bench was interrupted")
