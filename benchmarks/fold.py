@@ -8,7 +8,6 @@ from typing import Any
 from agentainer_flow.core.log import Entry, EventLog, decode_entry
 from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.client import connect
-from agentainer_flow.sdk.handle import read_view
 from agentainer_flow.sdk.loop import run_loop
 
 from .errors import NotOnce
@@ -45,7 +44,7 @@ def _write(stage: Stage, tasks: int) -> Run:
 
 async def _replay(log: EventLog, run: Run) -> Measured:
     begun = time.perf_counter()
-    view = await read_view(log, run.workflow)
+    view = fold(run.workflow, await log.read(run.workflow))
     replayed = time.perf_counter() - begun
     entries = await _entries(log, run.workflow)
     begun = time.perf_counter()
