@@ -215,7 +215,9 @@ class Steps:
             text = f"{_name(entry)} is {word}, it is {task.status} and does not run"
             self._notes.say(entry.version, 4, text)
             return step, task
-        if entry.data.get("attempt") != task.attempt or entry.cause not in (None, task.claim):
+        # A cancelled task names the end of its step as its cause.
+        claims = (None, task.claim) if word != "cancelled" else (None, task.claim, entry.cause)
+        if entry.data.get("attempt") != task.attempt or entry.cause not in claims:
             text = f"{_name(entry)} is {word} by the claim of version {entry.cause}"
             text += f", held is attempt {task.attempt} by that of {task.claim}"
             self._notes.say(entry.version, 4, text)
