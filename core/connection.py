@@ -7,13 +7,19 @@ its retries are off; `Connection.call` repeats instead, and only what is guarded
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import structlog
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import (
+    BlockingConnectionPool,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio import Connection as TcpConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -34,6 +40,37 @@ _PASSING_WORDS = ("MISCONF", "BUSY ")
 T = TypeVar("T")
 
 
+class _Closing:
+    """A connection that the other side closes is lost, whatever the event loop calls it.
+
+    uvloop refuses to write to one with a RuntimeError, which redis-py lets through.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            await cast(Any, super()).send_packed_command(command, check_health)
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            raise exceptions.ConnectionError(str(error)) from error
+
+
+class _Tcp(_Closing, TcpConnection): ...
+
+
+class _Tls(_Closing, SSLConnection): ...
+
+
+class _Unix(_Closing, UnixDomainSocketConnection): ...
+
+
+_CONNECTIONS: dict[type, type] = {
+    TcpConnection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
+
+
 def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
     """Raises RedisUnavailable when the URL is none."""
     try:
@@ -50,6 +87,7 @@ def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
         )
     except ValueError as error:
         raise RedisUnavailable(redact(url), str(error)) from error
+    pool.connection_class = _CONNECTIONS[pool.connection_class]
     return Redis.from_pool(pool)
 
 
