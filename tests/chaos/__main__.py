@@ -28,7 +28,7 @@ def main() -> int:
         asked.rate,
         docker=not asked.no_docker,
     )
-    report = anyio.run(run, folder, seed, wanted)
+    report = anyio.run(run, folder, seed, wanted, backend_options={"use_uvloop": True})
     for line in lines(report):
         print(line, flush=True)
     if report.problems or asked.keep:
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeats the schedule of an earlier run")
     parser.add_argument("--lease", type=float, default=5, help="AGENTAINER_LEASE, seconds")
     parser.add_argument("--pause", type=float, default=0.5, help="mean time between two faults")
-    parser.add_argument("--rate", type=float, default=4, help="workflows started per second")
+    parser.add_argument("--rate", type=float, default=3, help="workflows started per second")
     parser.add_argument("--no-docker", action="store_true", help="agents are local processes")
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a good run, too")
     return parser.parse_args()

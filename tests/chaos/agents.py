@@ -125,7 +125,9 @@ class DockerAgents:
 
     def start_daemon(self) -> None:
         folder = self._folder
-        (folder / "pid").unlink(missing_ok=True)
+        for file in (folder / "pid", folder / "exec" / "containerd" / "containerd.pid"):
+            # The process may be dead and still there, when nobody has asked how it ended.
+            file.unlink(missing_ok=True)
         command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
         command += ["--pidfile", f"{folder}/pid", "--host", self.host]
         command += ["--iptables=false", "--bridge=none"]

@@ -47,3 +47,5 @@ class Journal(msgspec.Struct):
     owners: list[tuple[float, int, str]] = []
     #: Every time in which Redis was away.
     redis_away: list[Span] = []
+    #: Every time in which this machine let us wait, which had other things to do.
+    stalls: list[Span] = []

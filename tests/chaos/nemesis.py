@@ -18,6 +18,8 @@ from .server import Server
 
 #: Seconds between two looks at processes and at who owns the lanes.
 TEND = 0.1
+#: When that takes so long, the machine is too busy to tell how fast others are.
+STALL = 0.3
 
 
 class Nemesis:
@@ -44,7 +46,10 @@ class Nemesis:
             for partition, token in self._owners().items():
                 if (partition, token) not in {one[1:] for one in self._journal.owners}:
                     self._journal.owners.append((now_ms(), partition, token))
+            before = now_ms()
             await anyio.sleep(TEND)
+            if now_ms() - before > STALL * 1000:
+                self._journal.stalls.append(Span(before, now_ms()))
 
     def _owners(self) -> dict[int, str]:
         """Who owns the shared lane of each partition; nothing while Redis is away."""

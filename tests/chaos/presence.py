@@ -10,7 +10,10 @@ from .recovery import Ways
 
 
 def ways_of(fleet: Fleet, journal: Journal, end_ms: float) -> Ways:
-    away: dict[str, Sequence[Span]] = {"redis": journal.redis_away}
+    away: dict[str, Sequence[Span]] = {
+        "redis": sorted(journal.redis_away),
+        "machine": journal.stalls,
+    }
     for role in {member.role for member in fleet.members.values()}:
         names = [member.name for member in fleet.members.values() if member.role == role]
         away[role] = common([_away(fleet, journal, name, end_ms) for name in names])

@@ -6,8 +6,8 @@
 
 A fault is the kill, freeze or partition of the process; of several the last one before the loss.
 Times in which nobody could have gone on are taken off: while Redis was away, while no process of
-the role that takes over ran, and, of the roles that have to notice, no reactors. Those that had to
-wait for the end of a pause are left out.
+the role that takes over or of the reactors, which have to notice, ran, and while the machine was
+too busy with other things. Those that had to wait for the end of a pause are left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Ways(msgspec.Struct, frozen=True):
     away: Mapping[str, Sequence[Span]]
 
     def net(self, begin_ms: float, end_ms: float, roles: Iterable[str]) -> float:
-        spans = sorted(span for role in roles for span in self.away.get(role, ()))
+        names = ["redis", "machine", *roles]
+        spans = sorted(span for name in names for span in self.away.get(name, ()))
         return end_ms - begin_ms - covered(spans, begin_ms, end_ms)
 
 
@@ -89,7 +90,7 @@ def _tasks(
                 lost[place] = hit
         elif entry.type == "task.started" and place in lost:
             hit = lost.pop(place)
-            net = ways.net(hit.at_ms, entry.ts, ("redis", "reactors", "worker"))
+            net = ways.net(hit.at_ms, entry.ts, ("reactors", "worker"))
             where = f"{workflow} {entry.version} {place[0]}[{place[1]}]"
             yield Recovered("task", hit.at_ms, entry.ts, net, where)
         elif entry.type.startswith(_GIVEN_UP):
@@ -106,7 +107,7 @@ def _agents(
         before = launched.get(str(entry.data["job"]))
         launched[str(entry.data["job"])] = entry
         if before and (hit := _fault(by_pid, before.by, entry.ts, after_ms=before.ts)):
-            net = ways.net(hit.at_ms, entry.ts, ("redis", "reactors", "launcher"))
+            net = ways.net(hit.at_ms, entry.ts, ("reactors", "launcher"))
             where = f"{workflow} {entry.version} {entry.data['job']}"
             yield Recovered("agent", hit.at_ms, entry.ts, net, where)
 
@@ -137,7 +138,7 @@ def _lanes(
             since = hit.at_ms + ON_ITS_WAY_MS
             again = next((ms for ms in commits.get(partition, []) if ms > since), None)
             if again is not None:
-                net = ways.net(hit.at_ms, again, ("redis", "reactors"))
+                net = ways.net(hit.at_ms, again, ["reactors"])
                 yield Recovered("lane", hit.at_ms, again, net, f"partition {partition}")
 
 

@@ -34,6 +34,8 @@ class Report(msgspec.Struct):
     #: The recoveries that took longest, in words.
     slowest: list[str] = []
     drained_s: float = 0.0
+    #: How long the machine let us wait.
+    stalled_s: float = 0.0
 
 
 def lines(report: Report) -> Iterable[str]:
@@ -57,7 +59,10 @@ def lines(report: Report) -> Iterable[str]:
         yield f"recovery   {what}: {_spread(raw)}; could have: {_spread(net)}"
     for text in report.slowest:
         yield f"           {text}"
-    yield f"drained    in {report.drained_s:.1f} s after the last fault"
+    yield (
+        f"drained    in {report.drained_s:.1f} s after the last fault; the machine was too busy "
+        f"for {report.stalled_s:.1f} s"
+    )
     yield f"sometimes  {_list(report.seen)}"
     for text in report.problems:
         yield f"PROBLEM    {text}"

@@ -37,7 +37,7 @@ from .verdict import judge
 
 FLOWS = Path(__file__).with_name("flows.py")
 COMMANDS = {
-    "worker": ["worker", str(FLOWS), "--slots", "8"],
+    "worker": ["worker", str(FLOWS), "--slots", "32"],
     "reactors": ["reactors"],
     "launcher": ["launcher", "--slots", "8"],
 }
@@ -207,6 +207,7 @@ async def _report(scene: Scene, schedule: Schedule, drained_s: float, rested: bo
         outcomes.problems,
         [_say(one) for one in sorted(found, key=lambda one: -one.net_ms)[:6]],
         drained_s,
+        sum(span.end_ms - span.begin_ms for span in scene.journal.stalls) / 1000,
     )
     if not rested:
         report.problems.append(f"after {drained_s:.0f} s not all workflows have ended")

@@ -81,7 +81,7 @@ class Wanted(msgspec.Struct, frozen=True):
     #: Mean time between two faults, seconds.
     pause: float = 0.5
     #: Workflows started per second.
-    rate: float = 4.0
+    rate: float = 3.0
     docker: bool = False
 
 
