@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 
 from .errors import RedisUnavailable
 from .tail import Tail
+from .transports import transport
 from .wire import Wire
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ def make_client(url: str) -> Redis:
         )
     except ValueError as error:
         raise RedisUnavailable(redact(url), str(error)) from error
+    pool.connection_class = transport(pool.connection_class)
     return Redis.from_pool(pool)
 
 

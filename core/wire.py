@@ -19,6 +19,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from .transports import transport
+
 #: Longest silence of a server that owes an answer, seconds; blocking reads stay well below it.
 PATIENCE = 15.0
 
@@ -35,7 +37,7 @@ class Wire:
             "health_check_interval": 0,
             "protocol": 2,
         }
-        self._class: type[AbstractConnection] = self._options.pop("connection_class", Connection)
+        self._class = transport(self._options.pop("connection_class", Connection))
         for option in ("max_connections", "timeout"):  # of pools
             self._options.pop(option, None)
         self._connection: AbstractConnection | None = None
