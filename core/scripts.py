@@ -36,6 +36,7 @@ from .answers import (
     Missing,
     StateRefused,
     Turned,
+    Undefined,
 )
 from .connection import Connection, NotReplicated
 from .keys import Keys
@@ -60,6 +61,7 @@ _OUTCOMES: dict[str, type] = {
     "fenced": Fenced,
     "lost": Lost,
     "full": Full,
+    "undefined": Undefined,
 }
 
 #: Of a turn: refused, outcomes, claimed, ends.

@@ -47,6 +47,10 @@ class Wire:
         self._calls: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
     async def call(self, *command: Any) -> Any:
         """Send a command and return its answer, bytes where Redis says text.
 

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 #: Events and tasks that one call commits at the most.
 COMMITTED = 2000
+#: Longest time that the last documents of a workflow hold up who is to stop, seconds.
+FAREWELL = 5.0
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
 REMEMBERED = 10_000
 
@@ -228,7 +230,10 @@ class Engine:
         return None
 
     async def _end(self, held: Held) -> None:
-        await self._projector.write(held.view, held.definition)
+        with anyio.move_on_after(FAREWELL, shield=True) as scope:
+            await self._projector.write(held.view, held.definition)
+        if scope.cancelled_caught:  # Redis is away: wait on, unless we are to stop
+            await self._projector.write(held.view, held.definition)
         self.holdings.drop(held.view.id)
         self._ended[held.view.id] = None  # only now: a successor has to write what we could not
         if len(self._ended) > REMEMBERED:
@@ -261,7 +266,7 @@ class Engine:
         if len(result) > JOINED:
             text = f"the results of the run have {len(result):,} bytes, the limit is {JOINED:,}"
             decision.add(e.WorkflowFailed(e.Failure("TooLarge", text)), None)
-            decision.status = "failed"
+            decision.end("failed")
         elif len(result) > self._log.settings.inline_limit:
             blob = await self._log.put_blob(held.view.id, result)
             decision.complete(e.WorkflowCompleted(blob=blob), held.view.version)

@@ -10,7 +10,7 @@
 --       pause and resume), meta (only to create: lane, name, queues, priority,
 --       max_parallel, timeout_ms)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
---        {"mismatch"} {"missing"} {"full", queue, waiting, depth}
+--        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
 local commands = workflow_key(call.id, 'commands')
 
@@ -27,6 +27,9 @@ if log then
     return reply({ 'conflict', log.version, log.status })
   end
 elseif call.meta then
+  if call.meta.definition and redis.call('HEXISTS', shared_key('definitions'), call.meta.definition) == 0 then
+    return reply({ 'undefined' })
+  end
   for _, queue in ipairs(call.meta.queues or {}) do
     local depth = tonumber(redis.call('HGET', shared_key('queues'), queue .. ':depth') or 0)
     local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
