@@ -48,8 +48,8 @@ local function wake(log)
   end
   redis.call('DEL', workflow_key(log.id, 'held_jobs'))
   if redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then join_ring(log) end
-  ring_bell(log.lane, 'task', log.id)
-  ring_bell(log.lane, 'job', log.id)
+  ring_once(log.lane, 'task')
+  ring_once(log.lane, 'job')
   ring_bell(log.lane, 'thaw', log.id)
 end
 

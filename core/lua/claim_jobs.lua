@@ -40,7 +40,7 @@ local function recall()
 end
 
 local function tell_awaited(id, job, record)
-  if record.awaited then ring_bell(call.lane, 'job', id, job) end
+  if record.awaited then ring_once(call.lane, 'job') end
   record.awaited = nil
 end
 

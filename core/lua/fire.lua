@@ -11,7 +11,7 @@ local timers = timer_key(call.lane)
 local function retry(log, step, entry)
   make_ready(log, step, limits_of(log.id, step).queue, { entry })
   join_ring(log)
-  ring_bell(log.lane, 'task', log.id)
+  ring_once(log.lane, 'task')
 end
 
 local function give_up_waiting(log, step, first, last, attempt)

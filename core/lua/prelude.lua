@@ -64,8 +64,25 @@ local function write_counters()
   end
 end
 
+-- Wake who waits on a lane: "task", "job" and "timer" say that there is work, the others bring news.
+local function ring_bell(lane, kind, id, subject)
+  redis.call('XADD', flow_key(lane .. ':bell'), 'MAXLEN', '~', 1000, '*',
+    'kind', kind, 'w', id, 'subject', subject or '')
+end
+
+-- The same once at the end of the call, however much work there is: {bell, kind} by both.
+local bells = {}
+
+local function ring_once(lane, kind, partition)
+  local bell = call.ns .. 'flow:' .. (partition or call.p) .. ':' .. lane .. ':bell'
+  bells[bell .. kind] = { bell, kind }
+end
+
 local function reply(value)
   write_counters()
+  for _, ring in pairs(bells) do
+    redis.call('XADD', ring[1], 'MAXLEN', '~', 1000, '*', 'kind', ring[2], 'w', '', 'subject', '')
+  end
   return cmsgpack.pack(value)
 end
 
@@ -76,6 +93,7 @@ local function new_log(id, version, digest, lane, name)
   local log = {
     id = id, meta = workflow_key(id, 'meta'), events = workflow_key(id, 'events'), version = version,
     digest = digest, before = digest, lane = lane, name = name, priority = 0, running = 0, was_running = 0, posts = {},
+    changes = {},
   }
   logs[id] = log
   return log
@@ -114,34 +132,43 @@ local function append(log, kind, data, by, cause)
   return version
 end
 
--- Wake who waits on the lane: "task" and "job" say that there is work, the others bring news.
-local function ring_bell(lane, kind, id, subject)
-  redis.call('XADD', flow_key(lane .. ':bell'), 'MAXLEN', '~', 1000, '*',
-    'kind', kind, 'w', id, 'subject', subject or '')
+-- A feed that nobody ever asked for does not exist, and costs a look per call.
+local feeds = {}
+
+local function post_to(feed, entry)
+  if feeds[feed] == nil then feeds[feed] = redis.call('EXISTS', feed) == 1 end
+  if feeds[feed] then redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(entry)) end
 end
 
 -- Post what was appended, as one entry: to the lane's feed, for its engine, and to the partition's,
--- for subscribers. A feed that nobody ever asked for does not exist and costs nothing. What the engine
--- itself appended, leaving itself nothing to do, is no news to it (`log.is_known`). `prev` is the
--- digest that the entry follows on: a reader with another one has a log that was rolled back.
+-- for subscribers. What the engine itself appended, leaving itself nothing to do, is no news to it
+-- (`log.is_known`). `prev` is the digest that the entry follows on: a reader with another one has a
+-- log that was rolled back.
 local function post(log)
   local entry = {
     'w', log.id, 'v', log.first, 'n', #log.posts, 'ts', ts, 'by', log.by, 'lane', log.lane, 'dg', log.digest,
     'prev', log.before, 'e', '[' .. table.concat(log.posts, ',') .. ']',
   }
-  if not log.is_known then redis.call('XADD', flow_key(log.lane .. ':feed'), 'NOMKSTREAM', '*', unpack(entry)) end
-  redis.call('XADD', flow_key('feed'), 'NOMKSTREAM', '*', unpack(entry))
+  if not log.is_known then post_to(flow_key(log.lane .. ':feed'), entry) end
+  post_to(flow_key('feed'), entry)
 end
 
+local function set_meta(log, field, value)
+  local changes = log.changes
+  changes[#changes + 1] = field
+  changes[#changes + 1] = value
+end
+
+-- Write what has changed about a log, and post what was appended.
 local function close_log(log)
-  if log.is_timed then ring_bell(log.lane, 'timer', log.id) end
-  log.is_timed = nil
-  if log.running ~= log.was_running then
-    redis.call('HSET', log.meta, 'running', log.running)
-    log.was_running = log.running
+  if log.running ~= log.was_running then set_meta(log, 'running', log.running) end
+  if log.first then
+    set_meta(log, 'v', log.version)
+    set_meta(log, 'dg', log.digest)
   end
+  if #log.changes > 0 then redis.call('HSET', log.meta, unpack(log.changes)) end
+  log.was_running, log.changes = log.running, {}
   if not log.first then return end
-  redis.call('HSET', log.meta, 'v', log.version, 'dg', log.digest)
   post(log)
   log.first, log.posts, log.before, log.is_known = nil, {}, log.digest, nil
 end

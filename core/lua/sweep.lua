@@ -44,7 +44,7 @@ local function take_tasks(log, session, step)
     end
   end
   join_ring(log)
-  ring_bell(log.lane, 'task', log.id)
+  ring_once(log.lane, 'task')
 end
 
 local function take_jobs(log, session)
@@ -103,8 +103,8 @@ local function adopt(lane)
     end
     close_log(log)
     if redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then join_ring(log) end
-    ring_bell(SHARED, 'task', id)
-    ring_bell(SHARED, 'job', id)
+    ring_once(SHARED, 'task')
+    ring_once(SHARED, 'job')
     redis.call('DEL', ring_key(lane, log.name), timer_key(lane))
   end
   redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'),

@@ -46,7 +46,7 @@ local tasks = call.claim and claim_tasks(call.claim) or {}
 for _, log in pairs(logs) do
   close_log(log)
   if log.has_work and log.status == 'running' and redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then
-    ring_bell(log.lane, 'task', log.id)
+    ring_once(log.lane, 'task')
   end
 end
 for i, decision in ipairs(decisions) do

@@ -20,7 +20,7 @@ local function recall(session, token)
     end
     if #tasks > 0 then
       local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
-      claimed[#claimed + 1] = { id, name, step, redis.call('HGET', workflow_key(id, 'args'), step) or '', tasks }
+      claimed[#claimed + 1] = { id, name, step, limits_of(id, step).args, tasks }
     end
   end
 end
@@ -71,8 +71,7 @@ local function take(log, step, limits, n, claim)
   count_claim(call.session, log.id .. '|' .. step, #tasks)
   count_running(limits, #tasks)
   count_waiting(limits.queue, -#tasks)
-  local args = redis.call('HGET', workflow_key(log.id, 'args'), step) or ''
-  claimed[#claimed + 1] = { log.id, log.name, step, args, tasks }
+  claimed[#claimed + 1] = { log.id, log.name, step, limits.args, tasks }
   return #tasks, #tasks == n and redis.call('EXISTS', ready) == 1
 end
 
