@@ -81,7 +81,7 @@ class _Runner:
         self.id = prepared.workflow
         partition = log.keys.partition(self.id)
         lane = f"run:{self.id}"
-        self._projector = Projector(log)
+        self._projector = Projector(log, partition=partition)
         self._lane = Lane(log, partition=partition, name=lane)
         self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)

@@ -61,6 +61,8 @@ class Service:
         #: What gives up what it owns, in this order.
         self._owners: list[Main] = []
         self._drains: list[Main] = []
+        #: What decides on the last results.
+        self._rests: list[Main] = []
         #: The short way to the engine, when this process has one.
         self._hops: Hops | None = None
         add = {
@@ -89,6 +91,7 @@ class Service:
                 task_status.started()
                 await (stop or anyio.Event()).wait()
                 await self._drain()
+                await self._rest()
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.move_on_after(FAREWELL, shield=True):
@@ -100,13 +103,19 @@ class Service:
             for drain in self._drains:
                 await drain()
 
+    async def _rest(self) -> None:
+        with anyio.move_on_after(FAREWELL):
+            for rest in self._rests:
+                await rest()
+
     def _add_scheduler(self) -> None:
-        projector = Projector(self._log)
+        projector = Projector(self._log, partition=self._partition)
         lane = Lane(self._log, partition=self._partition)
         engine = Engine(self._log, lane, projector)
         self._hops = Hops(self._log, engine)
         self._add_session("scheduler")
         self._mains += [projector.run, engine.run]
+        self._rests.append(engine.rest)
         self._owners.append(lane.release)
 
     def _add_clock(self) -> None:
