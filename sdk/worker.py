@@ -155,13 +155,13 @@ class Worker:
         hops = self._prepare_hops(endings)
         want = free if self._is_hungry or any(hop.decision.queue for hop in hops) else 0
         self._is_hungry = False
-        turned: Turned | None = None
         claim = self._claim(want) if want else None
         try:
             turned = await self._call(endings, hops, claim)
-        finally:
-            if turned is None and self._hops:
+        except BaseException:
+            if self._hops:
                 self._hops.give_up(hops)
+            raise
         if claim:
             self._begin(turned.claimed, claim)
         for workflow, step, index in turned.refused:
