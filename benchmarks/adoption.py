@@ -9,6 +9,7 @@ import docker
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured
@@ -26,7 +27,7 @@ def measure(stage: Stage) -> Measured:
         settings["LEASE"] = "1"
 
     async def main() -> Measured:
-        async with client.connect() as log:
+        async with connect() as log:
             try:
                 return await _measure(stage, log, count)
             finally:

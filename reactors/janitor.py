@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import anyio
 from redis import exceptions
 
+from ..core.keys import SHARED
 from ..core.log import EventLog
+
+#: Least time between two rounds, seconds.
+SHORTEST = 0.05
 
 
 class Janitor:
@@ -27,16 +32,36 @@ class Janitor:
             await self._rest()
 
     async def _rest(self) -> None:
-        """Wait for the next round; after a standstill let our own sessions renew first.
+        """Wait until the next lease ends; after a standstill let those that live renew first.
 
-        A process that was suspended finds its own leases run out, though nothing of it has died.
+        A process that was suspended, or could not reach Redis, finds leases run out although
+        nobody died.
         """
-        lease = self._log.settings.lease
-        while True:
-            before = time.monotonic()
-            await anyio.sleep(lease / 2)
-            if time.monotonic() - before < lease:
-                return
+        half = self._log.settings.lease / 2
+        while not await self._sleep(min(half, await self._left())):
+            await self._sleep(half)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Sleep and ask Redis; whether that took hardly longer than it should."""
+        before = time.monotonic()
+        await anyio.sleep(seconds)
+        await self._left()
+        return time.monotonic() - before < seconds + self._log.settings.lease / 2
+
+    async def _left(self) -> float:
+        """Seconds until the first lease of a session or a private lane ends, as they are now."""
+        redis, call = self._log.redis, self._log.connection.call
+        sessions = self._log.keys.flow(self.partition, "sessions")
+        owned = self._log.keys.flow(self.partition, "owners")
+        first: list[tuple[bytes, float]] = await call(
+            lambda: redis.zrange(sessions, 0, 0, withscores=True)
+        )
+        owners: dict[bytes, bytes] = await call(lambda: redis.hgetall(owned))
+        now: tuple[int, int] = await call(redis.time)
+        ends = [end for _, end in first]
+        ends += [float(one.split()[0]) for lane, one in owners.items() if lane != SHARED.encode()]
+        left = min(ends, default=math.inf) / 1000 - now[0] - now[1] / 1_000_000
+        return max(SHORTEST, left)
 
     async def _trim(self, feed: str) -> None:
         """Every group keeps what it has not read; without groups there is no feed."""

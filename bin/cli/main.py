@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,6 +89,50 @@ def doctor(as_json: AsJson = False) -> None:
     from .doctor import examine
 
     raise typer.Exit(0 if examine(as_json=as_json) else 1)
+
+
+@app.command()
+def check(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID...", help="Ids of workflows, or their unique beginnings."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All workflows, and what they share.")
+    ] = False,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="QUEUE=N",
+            help="A limit of a queue that held all the time. May be repeated.",
+        ),
+    ] = None,
+    effects: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="File or folder with a line `workflow step index attempt` per run of a step body.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check logs, keys and containers against every rule that holds at all times.
+
+    Reads them with code of its own, apart from the engine's. Exit code 0 when nothing is wrong, 1
+    when something is: one sentence for each, with the workflow, the version and the number of the
+    rule (docs/guides/operations.md).
+
+    \b
+    Examples:
+      agentainer check last
+      agentainer check --all --json
+    """
+    from .check import examine
+
+    if bool(ids) == everything:
+        raise typer.BadParameter("give IDs, or --all")
+    raise typer.Exit(0 if examine(ids, limits or [], effects, as_json=as_json) else 1)
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 import structlog.testing
+from redis import exceptions
 
 from agentainer_flow import AsyncContext, Workflow, step, workflow
 from agentainer_flow.core.bell import Bell
@@ -106,6 +109,23 @@ async def test_service_goes_on_after_a_cut(
         second = await Plain().astart()
 
         assert await second.result(timeout=20) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True}), "asyncio"], ids=str)
+async def test_writing_to_a_connection_that_was_closed_is_a_lost_connection(
+    settings: Settings,
+) -> None:
+    # uvloop called it a RuntimeError, and a role that met one while Redis was away ended.
+    log = EventLog(settings, settings.redis_url or "")
+    connection: Any = await log.redis.connection_pool.get_connection()
+    connection._writer.transport.abort()
+    for _ in range(3):
+        await anyio.lowlevel.checkpoint()
+
+    with pytest.raises(exceptions.ConnectionError):
+        await connection.send_command("PING")
+    await log.redis.connection_pool.release(connection)
+    await log.close()
 
 
 async def test_one_word_when_redis_is_away_and_one_when_it_is_back(

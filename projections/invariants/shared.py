@@ -1,0 +1,165 @@
+"""What workflows share in Redis against what each has: counters, sessions, lanes, listings.
+
+Reading it all is not one moment, so what moves meanwhile may seem wrong: whoever asks looks twice
+and takes what is said in the same words both times.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from .kept import Kept
+from .story import Story
+from .violation import KEYS, Violation
+
+#: A workflow's story and what Redis keeps of it, by id.
+All = Mapping[str, tuple[Story, Kept]]
+
+
+class Lane(msgspec.Struct):
+    """The keys of one lane. Its jobs are `<workflow> <job>`, its timers `<workflow>|<name>`."""
+
+    timers: set[str] = set()
+    ring: set[str] = set()
+    jobs: set[str] = set()
+    #: Workflows of which its engine has news to read.
+    unread: set[str] = set()
+
+
+class Partition(msgspec.Struct):
+    """The keys of one partition."""
+
+    number: int = 0
+    lanes: dict[str, Lane] = {}
+    sessions: set[str] = set()
+    #: What sessions hold by their own count: session -> `<workflow>|<step>` -> number.
+    holdings: dict[str, dict[str, int]] = {}
+    #: Sessions that have a last claim, and that say something of themselves.
+    claims: set[str] = set()
+    about: set[str] = set()
+    active: set[str] = set()
+    listed: set[str] = set()
+    by_status: dict[str, set[str]] = {}
+    orphans: set[str] = set()
+
+
+class Shared(msgspec.Struct):
+    """The keys of all partitions, and those of none."""
+
+    partitions: list[Partition] = []
+    running: dict[str, int] = {}
+    waiting: dict[str, int] = {}
+    #: Limit -> `<partition>|<workflow>`.
+    blocked: dict[str, set[str]] = {}
+
+
+def check_shared(shared: Shared, workflows: All) -> list[Violation]:
+    """All workflows that there are have to be given."""
+    found = [*_counters(shared, workflows)]
+    for partition in shared.partitions:
+        mine = {name: workflows[name] for name in sorted(partition.listed & set(workflows))}
+        open_ones = {name: one for name, one in mine.items() if not one[0].ended}
+        found += _sessions(partition, open_ones)
+        found += _listings(partition, mine)
+        found += _lanes(partition, open_ones)
+        for name, (story, kept) in open_ones.items():
+            found += _goes_on(name, story, kept, partition, shared.blocked)
+    return sorted(found)
+
+
+def _counters(shared: Shared, workflows: All) -> Iterator[Violation]:
+    running: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
+    for story, kept in workflows.values():
+        for step, leases in kept.leased.items():
+            spec = story.graph.step(step)
+            running[f"queue:{spec.queue}"] += len(leases)
+            running["queue:*"] += len(leases)
+            if spec.concurrency:
+                running[f"key:{spec.concurrency.key}"] += len(leases)
+        for step, entries in kept.ready.items():
+            waiting[story.graph.step(step).queue] += len(entries)
+    yield from _differences("running", shared.running, running)
+    yield from _differences("waiting", shared.waiting, waiting)
+
+
+def _differences(
+    what: str, counted: Mapping[str, int], there: Mapping[str, int]
+) -> Iterator[Violation]:
+    for name in sorted(set(counted) | set(there)):
+        if more := counted.get(name, 0) - there.get(name, 0):
+            yield Violation("", 0, 5, f"{what} tasks of {name} are counted {more:+d} wrong")
+
+
+def _sessions(partition: Partition, workflows: All) -> Iterator[Violation]:
+    held: dict[str, Counter[str]] = {}
+    for name, (_, kept) in workflows.items():
+        for session, step in kept.holders():
+            held.setdefault(session, Counter())[f"{name}|{step}"] += 1
+    for session in sorted(set(held) - partition.sessions):
+        text = f"session {session} is not listed and holds {held[session].total()} tasks or jobs"
+        yield Violation("", 0, 6, f"{text}: nobody would take them back")
+    for session in sorted(set(partition.holdings) - partition.sessions):
+        yield Violation("", 0, KEYS, f"session {session} is not listed and still has holdings")
+    for session in sorted((partition.claims | partition.about) - partition.sessions):
+        yield Violation("", 0, KEYS, f"session {session} is not listed and still has a claim")
+    for session, counted in sorted(partition.holdings.items()):
+        there = held.get(session, Counter())
+        for place in sorted(set(counted) | set(there)):
+            if more := counted.get(place, 0) - there[place]:
+                text = f"{session} counts {more:+d} wrong what it has of {place}"
+                yield Violation("", 0, 4, text)
+
+
+def _listings(partition: Partition, workflows: All) -> Iterator[Violation]:
+    for name, (story, kept) in workflows.items():
+        if story.ended == (name in partition.active):
+            word = "ended and is" if story.ended else "not ended and is not"
+            yield Violation(name, 0, 2, f"it has {word} listed as active")
+        listed = sorted(status for status, names in partition.by_status.items() if name in names)
+        if listed != [expected := kept.meta.get("doc_status", "")]:
+            text = f"it is listed as {' and '.join(listed) or 'nothing'}"
+            yield Violation(name, 0, 2, f"{text}, its document is {expected}")
+
+
+def _lanes(partition: Partition, open_ones: All) -> Iterator[Violation]:
+    """Lanes know of nothing that has ended."""
+    for lane in partition.lanes.values():
+        entries = [
+            *((name.partition("|")[0], "a timer") for name in lane.timers),
+            *((name, "a place in a ring") for name in lane.ring),
+            *((name.partition(" ")[0], "a job to launch") for name in lane.jobs),
+        ]
+        for name, what in sorted(set(entries)):
+            if name not in open_ones:
+                yield Violation(name, 0, KEYS, f"it has ended, and still has {what}")
+    for entry in sorted(partition.orphans):
+        workflow, _, job = entry.partition(" ")
+        if workflow not in open_ones or job not in open_ones[workflow][1].jobs:
+            yield Violation(workflow, 0, KEYS, f"job {job} is settled and waits for a launcher")
+
+
+def _goes_on(
+    name: str, story: Story, kept: Kept, partition: Partition, blocked: Mapping[str, set[str]]
+) -> Iterator[Violation]:
+    """A workflow that has not ended has what it goes on with, where somebody will find it."""
+    lane = partition.lanes.get(kept.meta.get("lane", ""), Lane())
+    if story.status == "paused" or name in lane.unread:
+        return
+    is_due = kept.waiting and story.status == "running"
+    if not (is_due or kept.running or kept.jobs or kept.timers):
+        yield Violation(name, story.version, 6, f"it is {story.status} and nothing of it is due")
+    for timer in sorted(kept.timers):
+        if f"{name}|{timer}" not in lane.timers:
+            yield Violation(name, 0, 6, f"timer {timer} is set and in no clock's list")
+    for job, record in sorted(kept.jobs.items()):
+        entry = f"{name} {job}"
+        if not record.get("token") and entry not in lane.jobs and entry not in kept.held_jobs:
+            yield Violation(name, 0, 6, f"job {job} has no launcher and is offered to none")
+    entry = f"{partition.number}|{name}"
+    has_turn = name in lane.ring or any(entry in names for names in blocked.values())
+    if is_due and not kept.running and not has_turn:
+        yield Violation(name, 0, 6, f"{kept.waiting} tasks are ready and have no turn")

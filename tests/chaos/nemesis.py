@@ -1,0 +1,138 @@
+"""Does to the processes what the schedule says, and notes what it did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import anyio
+import anyio.to_thread
+import redis
+
+from .agents import Agents
+from .fleet import Fleet, Member, now_ms
+from .journal import Hit, Journal, Span
+from .schedule import Fault
+from .server import Server
+
+#: Seconds between two looks at processes and at who owns the lanes.
+TEND = 0.1
+#: When that takes so long, the machine is too busy to tell how fast others are.
+STALL = 0.3
+
+
+class Nemesis:
+    def __init__(self, server: Server, fleet: Fleet, agents: Agents, journal: Journal) -> None:
+        self._server = server
+        self._fleet = fleet
+        self._agents = agents
+        self._journal = journal
+        self._eye = server.client()
+        self._redis = anyio.Lock()
+        self._daemon = anyio.Lock()
+
+    async def carry_out(self, faults: Sequence[Fault], begun: float) -> None:
+        """Everything at its time; returns when the last fault is over."""
+        async with anyio.create_task_group() as tasks:
+            for fault in faults:
+                await anyio.sleep(max(0.0, begun + fault.at_s - time.monotonic()))
+                tasks.start_soon(self._inflict, fault)
+
+    async def tend_forever(self) -> None:
+        """Start again what died, and see who owns the lanes."""
+        while True:
+            self._fleet.tend()
+            for partition, token in self._owners().items():
+                if (partition, token) not in {one[1:] for one in self._journal.owners}:
+                    self._journal.owners.append((now_ms(), partition, token))
+            before = now_ms()
+            await anyio.sleep(TEND)
+            if now_ms() - before > STALL * 1000:
+                self._journal.stalls.append(Span(before, now_ms()))
+
+    def _owners(self) -> dict[int, str]:
+        """Who owns the shared lane of each partition; nothing while Redis is away."""
+        try:
+            keys: Iterator[str] = cast(Any, self._eye).scan_iter("flow:*:owners")
+            owners = {key: str(self._eye.hget(key, "shared") or "") for key in keys}
+        except (redis.ConnectionError, redis.TimeoutError):
+            return {}
+        tokens = {int(key.split(":")[1]): text.partition(" ")[2] for key, text in owners.items()}
+        return {partition: token for partition, token in tokens.items() if token}
+
+    async def _inflict(self, fault: Fault) -> None:
+        match fault.kind:
+            case "redis":
+                await self._kill_redis(fault.for_s)
+            case "agent":
+                name = await anyio.to_thread.run_sync(self._agents.kill_one, fault.number)
+                self._note(fault, hit=bool(name))
+            case "dockerd":
+                await self._kill_daemon(fault)
+            case _:
+                await self._hit(fault, self._fleet[fault.target])
+
+    async def _hit(self, fault: Fault, member: Member) -> None:
+        owned = self._owned_by(member)
+        pid = member.pid
+        match fault.kind:
+            case "kill":
+                self._note(fault, hit=member.kill(fault.for_s), pid=pid, owned=owned)
+            case "freeze" if member.freeze():
+                noted = self._note(fault, pid=pid, owned=owned)
+                await anyio.sleep(fault.for_s)
+                if member.pid == pid:
+                    member.thaw()
+                noted.until_ms = now_ms()
+            case "partition" if pid and not member.frozen:
+                noted = self._note(fault, pid=pid, owned=owned)
+                member.proxy.part()
+                await anyio.sleep(fault.for_s)
+                member.proxy.join()
+                noted.until_ms = now_ms()
+            case "cut" if pid:
+                member.proxy.cut()
+                self._note(fault, pid=pid)
+            case "swallow" if pid:
+                member.proxy.swallow(fault.number)
+                self._note(fault, pid=pid)
+            case _:
+                self._journal.missed += 1
+
+    def _owned_by(self, member: Member) -> list[int]:
+        return [
+            partition for partition, token in self._owners().items() if f":{member.pid}:" in token
+        ]
+
+    def _note(
+        self, fault: Fault, *, hit: bool = True, pid: int = 0, owned: Sequence[int] = ()
+    ) -> Hit:
+        noted = Hit(fault.kind, now_ms(), fault.target, pid, owned=list(owned))
+        if hit:
+            self._journal.hits.append(noted)
+        else:
+            self._journal.missed += 1
+        return noted
+
+    async def _kill_redis(self, away_s: float) -> None:
+        async with self._redis:
+            hit = Hit("redis", now_ms())
+            self._server.kill()
+            await anyio.sleep(away_s)
+            self._server.start()
+            await self._server.wait_ready()
+            hit.until_ms = now_ms()
+            self._journal.hits.append(hit)
+            self._journal.redis_away.append(Span(hit.at_ms, hit.until_ms))
+
+    async def _kill_daemon(self, fault: Fault) -> None:
+        async with self._daemon:
+            noted = Hit("dockerd", now_ms())
+            if not self._agents.kill_daemon():
+                return
+            await anyio.sleep(fault.for_s)
+            self._agents.start_daemon()
+            await anyio.to_thread.run_sync(self._agents.wait_ready)
+            noted.until_ms = now_ms()
+            self._journal.hits.append(noted)

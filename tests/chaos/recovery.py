@@ -1,0 +1,152 @@
+"""How long it took until somebody else went on with what a fault had taken away. Pure.
+
+    task     from the fault that hit its worker to the next `task.started`
+    agent    from the fault that hit its launcher to the next `job.launched`
+    lane     from the fault that hit its engine to the next commit of an engine in that partition
+
+A fault is the kill, freeze or partition of the process; of several the last one before the loss.
+Times in which nobody could have gone on are taken off: while Redis was away, while no process of
+the role that takes over or of the reactors, which have to notice, ran, and while the machine was
+too busy with other things. Those that had to wait for the end of a pause are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from agentainer_flow.projections.invariants import Entry, Spread, spread
+
+from .journal import Hit, Journal, Span
+
+_PID = re.compile(r"^\w+@[^:]*:(\d+):")
+TAKING = ("kill", "freeze", "partition")
+#: Written by a process that is dead, and still on its way to Redis, ms.
+ON_ITS_WAY_MS = 50
+#: What ends the wait of a lost task without a start.
+_GIVEN_UP = ("task.failed", "task.cancelled", "step.failed", "step.cancelled", "workflow.")
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """One recovery: when the fault was, and when somebody went on. ms."""
+
+    what: str
+    fault_ms: float
+    again_ms: float
+    #: What is left of it when the time is taken off in which it could not be.
+    net_ms: float
+    place: str = ""
+
+
+class Ways(msgspec.Struct, frozen=True):
+    """Times in which something was away, by role; `redis` is one."""
+
+    away: Mapping[str, Sequence[Span]]
+
+    def net(self, begin_ms: float, end_ms: float, roles: Iterable[str]) -> float:
+        names = ["redis", "machine", *roles]
+        spans = sorted(span for name in names for span in self.away.get(name, ()))
+        return end_ms - begin_ms - covered(spans, begin_ms, end_ms)
+
+
+def covered(spans: Iterable[Span], begin_ms: float, end_ms: float) -> float:
+    """How much of a time the spans cover, each moment counted once; they are in order."""
+    total, reached = 0.0, begin_ms
+    for span in spans:
+        low, high = max(span.begin_ms, reached), min(span.end_ms, end_ms)
+        if high > low:
+            total += high - low
+            reached = high
+    return total
+
+
+def recoveries(
+    logs: Mapping[str, Sequence[Entry]], partitions: Mapping[str, int], journal: Journal, ways: Ways
+) -> list[Recovered]:
+    """`partitions` has that of each workflow."""
+    by_pid: dict[int, list[Hit]] = {}
+    for hit in journal.hits:
+        if hit.kind in TAKING:
+            by_pid.setdefault(hit.pid, []).append(hit)
+    found: list[Recovered] = []
+    for workflow, entries in logs.items():
+        found += _tasks(workflow, entries, by_pid, ways)
+        found += _agents(workflow, entries, by_pid, ways)
+    return [*found, *_lanes(logs, partitions, journal, ways)]
+
+
+def _tasks(
+    workflow: str, entries: Sequence[Entry], by_pid: Mapping[int, list[Hit]], ways: Ways
+) -> Iterator[Recovered]:
+    lost: dict[tuple[str, int], Hit] = {}
+    for entry in entries:
+        place = (str(entry.data.get("step")), int(entry.data.get("index") or 0))
+        if entry.type == "workflow.paused" or entry.type == "workflow.cancel_requested":
+            lost.clear()
+        elif entry.type == "task.lost":
+            if hit := _fault(by_pid, str(entry.data.get("worker")), entry.ts):
+                lost[place] = hit
+        elif entry.type == "task.started" and place in lost:
+            hit = lost.pop(place)
+            net = ways.net(hit.at_ms, entry.ts, ("reactors", "worker"))
+            where = f"{workflow} {entry.version} {place[0]}[{place[1]}]"
+            yield Recovered("task", hit.at_ms, entry.ts, net, where)
+        elif entry.type.startswith(_GIVEN_UP):
+            lost.pop(place, None)
+
+
+def _agents(
+    workflow: str, entries: Sequence[Entry], by_pid: Mapping[int, list[Hit]], ways: Ways
+) -> Iterator[Recovered]:
+    launched: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.type != "job.launched":
+            continue
+        before = launched.get(str(entry.data["job"]))
+        launched[str(entry.data["job"])] = entry
+        if before and (hit := _fault(by_pid, before.by, entry.ts, after_ms=before.ts)):
+            net = ways.net(hit.at_ms, entry.ts, ("reactors", "launcher"))
+            where = f"{workflow} {entry.version} {entry.data['job']}"
+            yield Recovered("agent", hit.at_ms, entry.ts, net, where)
+
+
+def _fault(
+    by_pid: Mapping[int, list[Hit]], session: str, before_ms: float, *, after_ms: float = 0
+) -> Hit | None:
+    """The last fault that hit the process of a session before this time."""
+    found = _PID.match(session)
+    hits = by_pid.get(int(found[1]), []) if found else []
+    return next((hit for hit in reversed(hits) if after_ms <= hit.at_ms < before_ms), None)
+
+
+def _lanes(
+    logs: Mapping[str, Sequence[Entry]],
+    partitions: Mapping[str, int],
+    journal: Journal,
+    ways: Ways,
+) -> Iterator[Recovered]:
+    commits: dict[int, list[int]] = {}
+    for workflow, entries in logs.items():
+        times = [entry.ts for entry in entries if entry.by.startswith("engine")]
+        commits.setdefault(partitions[workflow], []).extend(times)
+    for times in commits.values():
+        times.sort()
+    for hit in journal.hits:
+        for partition in hit.owned if hit.kind in TAKING else ():
+            since = hit.at_ms + ON_ITS_WAY_MS
+            again = next((ms for ms in commits.get(partition, []) if ms > since), None)
+            if again is not None:
+                net = ways.net(hit.at_ms, again, ["reactors"])
+                yield Recovered("lane", hit.at_ms, again, net, f"partition {partition}")
+
+
+def spread_of(found: Iterable[Recovered], what: str, *, net: bool) -> Spread:
+    return spread(
+        [
+            round(one.net_ms if net else one.again_ms - one.fault_ms)
+            for one in found
+            if one.what == what
+        ]
+    )

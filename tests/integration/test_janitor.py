@@ -1,0 +1,48 @@
+"""The janitor looks when a lease ends, and not at its own leisure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+
+import anyio
+import msgspec
+import pytest
+
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.reactors.janitor import Janitor
+
+from .bench import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    """With a lease that is long beside those in the tests."""
+    log = EventLog(msgspec.structs.replace(settings, lease=600), settings.redis_url or "")
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def bench(log: EventLog) -> Bench:
+    bench = Bench(log)
+    await bench.create()
+    await bench.own()
+    await bench.queue(0)
+    return bench
+
+
+async def test_a_task_is_taken_back_as_soon_as_its_lease_ends(bench: Bench) -> None:
+    await bench.claim(token="dead/1", lease=1000)
+    async with anyio.create_task_group() as tasks:
+        begun = time.monotonic()
+        tasks.start_soon(Janitor(bench.log).run)
+        with anyio.fail_after(10):
+            async for batch in bench.log.follow(bench.id):
+                if "task.lost" in {recorded.type for recorded in batch}:
+                    break
+        tasks.cancel_scope.cancel()
+    assert 0.5 < time.monotonic() - begun < 5
