@@ -34,6 +34,8 @@ _BY_DIGEST = {source(name)[1].encode(): name for name in _SCRIPTS}
 _PATTERNS = [(script, re.compile(words), name) for script, words, name in SIGHTS]
 _ASKED = re.compile(rb"\$7\r\nEVALSHA\r\n\$40\r\n([0-9a-f]{40})\r\n")
 _EVAL = b"$4\r\nEVAL\r\n"
+#: What writing to a connection that the other side has closed is called; by uvloop a RuntimeError.
+_GONE = (ConnectionError, RuntimeError)
 
 
 class Proxy:
@@ -110,7 +112,7 @@ class Proxy:
                     asked.append("other")
                 server.write(data)
                 await server.drain()
-        except ConnectionError:
+        except _GONE:
             pass
         finally:
             server.close()
@@ -124,7 +126,7 @@ class Proxy:
                     break
                 client.write(data)
                 await client.drain()
-        except ConnectionError:
+        except _GONE:
             pass
         finally:
             client.close()
