@@ -60,8 +60,8 @@ def lines(report: Report) -> Iterable[str]:
     for text in report.slowest:
         yield f"           {text}"
     yield (
-        f"drained    in {report.drained_s:.1f} s after the last fault; the machine was too busy "
-        f"for {report.stalled_s:.1f} s"
+        f"drained    in {report.drained_s:.1f} s after the last fault; the machine had other things "
+        f"to do for {report.stalled_s:.1f} s"
     )
     yield f"sometimes  {_list(report.seen)}"
     for text in report.problems:
