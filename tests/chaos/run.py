@@ -45,8 +45,6 @@ COMMANDS = {
 NARROW = 4
 #: Seconds for the start of everything, and for its rest after the faults beside some leases.
 PATIENCE = 60.0
-#: Share of the run that the machine may be too busy for; with more, times tell about others.
-BUSY = 0.02
 
 
 class Scene:
@@ -210,6 +208,7 @@ async def _report(scene: Scene, schedule: Schedule, drained_s: float, rested: bo
         [_say(one) for one in sorted(found, key=lambda one: -one.net_ms)[:6]],
         drained_s,
         sum(span.end_ms - span.begin_ms for span in scene.journal.stalls) / 1000,
+        scene.fleet.started_in_s(),
     )
     if not rested:
         report.problems.append(f"after {drained_s:.0f} s not all workflows have ended")
@@ -230,7 +229,7 @@ async def _report(scene: Scene, schedule: Schedule, drained_s: float, rested: bo
 def _slow(report: Report) -> list[str]:
     """Recovery has to come within a lease and a second, where the machine lets it."""
     limit_s = report.lease + 1
-    if report.stalled_s > BUSY * report.seconds:
+    if report.is_busy:
         return []
     return [
         f"recovery of a {what} took {net.p99_ms / 1000:.2f} s (p99), allowed are {limit_s:g} s"

@@ -149,8 +149,8 @@ class Maker:
         self.tell("state.updated", task.claim, "w", changes=[change])
 
     def _record(self, task: Task) -> None:
-        place = {"step": task.step, "index": task.index}
-        self.tell("effect.recorded", task.claim, "w", **place, name="x", value=1)
+        place: dict[str, Any] = {"step": task.step, "index": task.index, "name": "x", "value": 1}
+        self.tell("effect.recorded", task.claim, "w", **place)
 
     def _ask(self, task: Task) -> None:
         """Ask for an agent, or let one get on."""
