@@ -179,7 +179,7 @@ class Maker:
         self.tell(kind, task.claim, "w", **task.place(**more))
         task.claim = None
         if task.job:
-            place = {"step": task.step, "index": task.index, "job": task.job}
+            place: dict[str, Any] = {"step": task.step, "index": task.index, "job": task.job}
             self.tell("job.stop_requested", by="w", **place)
             self._pass()
             self._job(task, "job.cancelled")
