@@ -34,6 +34,10 @@ class Missing(msgspec.Struct, frozen=True):
     """Not applied: there is no such workflow."""
 
 
+class Undefined(msgspec.Struct, frozen=True):
+    """Not applied: the definition is not stored yet."""
+
+
 class Fenced(msgspec.Struct, frozen=True):
     """Not applied: the lane has another owner."""
 
@@ -50,7 +54,7 @@ class Full(msgspec.Struct, frozen=True):
     depth: int
 
 
-CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full
+CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full | Undefined
 CommitOutcome = Appended | Duplicate | Conflict | Fenced
 
 
@@ -69,6 +73,38 @@ class Batch(msgspec.Struct):
     patience_ms: int = 0
 
 
+class Commit(msgspec.Struct, omit_defaults=True):
+    """What an engine decided on one workflow; causes as in `Batch`."""
+
+    id: str
+    #: Name of this commit, which tells it from others when it is sent again.
+    commit: str
+    #: (type, data, cause)
+    events: list[tuple[str, str, int | None]]
+    queue: list[Batch]
+    #: (step, position of the event that says so)
+    cancel: list[tuple[str, int]]
+    #: The workflow's status from now on.
+    phase: str | None = None
+    #: Status of a workflow that ends, and the version at which alone it may.
+    status: str | None = None
+    version: int | None = None
+    #: Nothing is left to decide on what the engine knows: its commit is no news to it.
+    is_whole: bool = False
+    #: In a turn: (version, digest) that the engine knows, and the number of results that follow.
+    seen: tuple[int, str] | None = None
+    settled: int | None = None
+
+
+class Claim(msgspec.Struct):
+    """Ask for tasks: at most `want`, of these definitions and steps."""
+
+    token: str
+    want: int
+    definitions: dict[str, list[str]]
+    lease_ms: int
+
+
 class ClaimedTask(msgspec.Struct, array_like=True):
     #: JSON `[index, attempt, losses, cause, item]`
     entry: str
@@ -83,10 +119,40 @@ class ClaimedStep(msgspec.Struct, array_like=True):
     tasks: list[ClaimedTask]
 
 
+#: Results of tasks of one step: (workflow, step, [(index, token, event type, data)]).
+Group = tuple[str, str, list[tuple[int, str, str, str]]]
+
+
+class Turned(msgspec.Struct, frozen=True):
+    """What a worker's turn came to."""
+
+    #: (workflow, step, index) of results that came too late.
+    refused: list[tuple[str, str, int]]
+    #: Of each decision of the engine, and (version, digest) where its workflow is now.
+    outcomes: list[CommitOutcome]
+    claimed: list[ClaimedStep]
+    ends: list[tuple[int, str]]
+
+
 class ClaimedJob(msgspec.Struct, array_like=True):
     workflow: str
     job: str
+    #: Version of `job.requested`.
     requested: int
+    memory_bytes: int
+
+
+class AwaitedJob(msgspec.Struct, array_like=True):
+    """A job that is the next to be launched, once there is memory for it."""
+
+    workflow: str
+    job: str
+    memory_bytes: int
+
+
+class ClaimedJobs(msgspec.Struct, array_like=True):
+    jobs: list[ClaimedJob]
+    awaited: AwaitedJob | None = None
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -13,11 +13,14 @@ from typing import Any
 import anyio
 from redis import exceptions
 
-from .connection import BLOCK, is_passing
+from .connection import is_passing
 from .keys import SHARED
 from .log import EventLog
+from .tail import Tail
 
 RECHECK = 15.0
+#: Entries heard at once.
+HEARD = 1000
 
 #: Takes (kind, workflow, subject); kind is `recheck` when something may have been missed.
 Listener = Callable[[str, str, str], None]
@@ -42,21 +45,21 @@ class Bell:
             self._last = last[0][0].decode()
 
     async def run(self) -> None:
-        reader: Any = self._log.connection.reader()
+        tail = self._log.connection.tail()
         checked = anyio.current_time()
         try:
             while True:
-                if not await self._hear(reader) or anyio.current_time() - checked > RECHECK:
+                if not await self._hear(tail) or anyio.current_time() - checked > RECHECK:
                     self._tell("recheck", "", "")
                     checked = anyio.current_time()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(reader)
+                await self._log.connection.drop(tail)
 
-    async def _hear(self, reader: Any) -> bool:
+    async def _hear(self, tail: Tail) -> bool:
         """Pass on what rang; False when Redis was away."""
         try:
-            answer = await reader.xread({self._key: self._last}, block=int(BLOCK * 1000))
+            answer = await tail.read({self._key: self._last}, count=HEARD)
         except exceptions.RedisError as error:
             if not is_passing(error):
                 raise

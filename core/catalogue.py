@@ -30,10 +30,13 @@ Every transition of a run is one entry of the Redis Stream `workflow:<id>:events
 Readers skip types they do not know and ignore fields they do not know.
 """
 
+#: Structs that events are made of.
+PARTS = (events.Failure, events.Blob, events.StateChange, events.JobSpec)
+
 
 def markdown() -> str:
     sections = [_section(event) for event in events.EVENTS.values()]
-    parts = [_part(struct) for struct in (events.Failure, events.Blob, events.JobSpec)]
+    parts = [_part(struct) for struct in PARTS]
     return "\n".join([HEAD, *sections, "## Parts\n", *parts])
 
 

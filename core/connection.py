@@ -2,81 +2,54 @@
 
 redis-py repeats a command ten times by itself, which turns one lost reply into several writes. So
 its retries are off; `Connection.call` repeats instead, and only what is guarded against repetition.
+
+Scripts go over a `Wire`, reads that block over a `Tail`; the pool is for all that is not hot.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import structlog
 from redis import exceptions
-from redis.asyncio import (
-    BlockingConnectionPool,
-    Redis,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
-from redis.asyncio import Connection as TcpConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .errors import RedisUnavailable
+from .tail import Tail
+from .transports import transport
+from .wire import Wire
 
 log = structlog.get_logger()
 
 OLDEST = (6, 2)
 PROMISED = (7, 0)
-#: Longest blocking read, seconds; the socket timeout stays well above it.
-BLOCK = 5.0
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
 
-#: States without an exception of their own in redis-py: a full disk, a script that runs on.
-_PASSING_WORDS = ("MISCONF", "BUSY ")
+#: Of INFO: Valkey says which Redis it is like, and its own version.
+VERSION = re.compile(r"^(redis|valkey)_version:(\d+\.\d+\S*)", re.MULTILINE)
+
+#: States without an exception of their own in redis-py: a full disk, a script that runs on, and
+#: replicas that are away (min-replicas-to-write).
+_PASSING_WORDS = ("MISCONF", "BUSY ", "NOREPLICAS")
+#: How Redis 6.2 tells of such a state where a script meets it: memory, disk, a read-only replica.
+_PASSING_IN_SCRIPT = re.compile(r"Error running script .* -(OOM|MISCONF|READONLY) ")
 
 T = TypeVar("T")
 
 
-class _Closing:
-    """A connection that the other side closes is lost, whatever the event loop calls it.
-
-    uvloop refuses to write to one with a RuntimeError, which redis-py lets through.
-    """
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        try:
-            await cast(Any, super()).send_packed_command(command, check_health)
-        except RuntimeError as error:
-            if "closed" not in str(error):
-                raise
-            raise exceptions.ConnectionError(str(error)) from error
-
-
-class _Tcp(_Closing, TcpConnection): ...
-
-
-class _Tls(_Closing, SSLConnection): ...
-
-
-class _Unix(_Closing, UnixDomainSocketConnection): ...
-
-
-_CONNECTIONS: dict[type, type] = {
-    TcpConnection: _Tcp,
-    SSLConnection: _Tls,
-    UnixDomainSocketConnection: _Unix,
-}
-
-
-def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
+def make_client(url: str) -> Redis:
     """Raises RedisUnavailable when the URL is none."""
     try:
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=connections,
+            max_connections=COMMAND_CONNECTIONS,
             timeout=None,
             socket_timeout=SOCKET_TIMEOUT,
             socket_connect_timeout=5,
@@ -87,7 +60,7 @@ def make_client(url: str, connections: int = COMMAND_CONNECTIONS) -> Redis:
         )
     except ValueError as error:
         raise RedisUnavailable(redact(url), str(error)) from error
-    pool.connection_class = _CONNECTIONS[pool.connection_class]
+    pool.connection_class = transport(pool.connection_class)
     return Redis.from_pool(pool)
 
 
@@ -107,7 +80,12 @@ def is_passing(error: exceptions.RedisError) -> bool:
         exceptions.ClusterDownError,
         NotReplicated,
     )
-    return isinstance(error, passing) or str(error).startswith(_PASSING_WORDS)
+    said = str(error)
+    return (
+        isinstance(error, passing)
+        or said.startswith(_PASSING_WORDS)
+        or _PASSING_IN_SCRIPT.match(said) is not None
+    )
 
 
 def redact(url: str) -> str:
@@ -120,12 +98,13 @@ def redact(url: str) -> str:
 
 
 class Connection:
-    """A pool for commands, and dedicated clients for blocking reads."""
+    """The ways to one Redis."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.redis = make_client(url)
-        self._readers: list[Redis] = []
+        self.wire = Wire(url)
+        self._tails: list[Tail] = []
         self._waiting = False
 
     async def open(self, *, durability: str = "redis") -> None:
@@ -134,10 +113,11 @@ class Connection:
         Raises RedisUnavailable.
         """
         try:
-            info: dict[str, Any] = await self.redis.info("server")
+            info: bytes = await self.wire.call("INFO", "server")
         except (exceptions.RedisError, OSError) as error:
             raise RedisUnavailable(redact(self.url), _say(error)) from error
-        found = str(info.get("valkey_version") or info.get("redis_version"))
+        versions = dict(VERSION.findall(info.decode()))
+        found = versions.get("valkey") or versions["redis"]
         if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
             needed = ".".join(str(part) for part in PROMISED)
             problem = f"it has version {found}, needed is {needed} or newer: upgrade it"
@@ -161,16 +141,16 @@ class Connection:
                 f"it has {has}",
             )
 
-    def reader(self) -> Redis:
-        """A client with one connection of its own, for reads that block."""
-        client = make_client(self.url, connections=1)
-        self._readers.append(client)
-        return client
+    def tail(self) -> Tail:
+        """A connection of one's own for reads that block."""
+        tail = Tail(self.url)
+        self._tails.append(tail)
+        return tail
 
-    async def drop(self, reader: Redis) -> None:
-        """Close a client that `reader` gave out."""
-        self._readers.remove(reader)
-        await reader.aclose()
+    async def drop(self, tail: Tail) -> None:
+        """Close what `tail` gave out."""
+        self._tails.remove(tail)
+        await tail.close()
 
     async def call(self, command: Callable[[], Awaitable[T]]) -> T:
         """Run a command that is safe to repeat; wait and repeat while Redis is away.
@@ -192,8 +172,10 @@ class Connection:
             delay = min(delay * 2, 1.0)
 
     async def close(self) -> None:
-        for client in [*self._readers, self.redis]:
-            await client.aclose()
+        for tail in self._tails:
+            await tail.close()
+        await self.wire.close()
+        await self.redis.aclose()
 
     def _say_waiting(self, error: Exception) -> None:
         if not self._waiting:

@@ -248,11 +248,15 @@ class StateUpdated(Event, frozen=True):
 
 
 class StateChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One key, changed."""
+
     op: Literal["set", "delete", "incr", "append"]
     key: str
     #: New value (set, incr) or the appended item.
     value: msgspec.Raw = NULL
     by: float | int = 0
+    #: In place of a value that is too large for the event.
+    blob: Blob | None = None
 
 
 class JobEvent(Event, frozen=True):

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from redis import exceptions
 
-from .connection import BLOCK, Connection, is_passing
+from .connection import Connection, is_passing
 from .definition import Definition
 from .errors import WorkflowNotFound
 from .events import Blob, Recorded, decode_event
@@ -17,11 +17,9 @@ from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
 from .settings import Settings
+from .tail import Entry
 
 PAGE = 1000
-
-Fields = dict[bytes, bytes]
-Entry = tuple[bytes, Fields]
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 
@@ -68,6 +66,16 @@ class EventLog:
             raise WorkflowNotFound(workflow)
         return events[0]
 
+    async def read_last(self, workflow: str) -> Recorded:
+        """The newest event. Raises WorkflowNotFound."""
+        key = self.keys.events(workflow)
+        entries: list[Entry] = await self.connection.call(
+            lambda: self.redis.xrevrange(key, count=1)
+        )
+        if not entries:
+            raise WorkflowNotFound(workflow)
+        return decode_entry(entries[0])
+
     async def _range(self, workflow: str, after: int, count: int) -> list[Entry]:
         key = self.keys.events(workflow)
         return await self.connection.call(
@@ -89,23 +97,23 @@ class EventLog:
 
         `last` moves along. Between two answers the caller may add streams to it or remove some.
         """
-        reader: Any = self.connection.reader()
+        tail = self.connection.tail()
         try:
             while True:
                 try:
-                    answer = await reader.xread(last, count=PAGE, block=int(BLOCK * 1000))
+                    answer = await tail.read(last, count=PAGE)
                 except exceptions.RedisError as error:
                     if not is_passing(error):
                         raise
                     await anyio.sleep(0.2)
                     continue
-                for name, entries in answer:
-                    if (key := name.decode()) in last:
+                for key, entries in answer:
+                    if key in last:
                         last[key] = entries[-1][0].decode()
                         yield key, entries
         finally:
             with anyio.CancelScope(shield=True):
-                await self.connection.drop(reader)
+                await self.connection.drop(tail)
 
     async def exists(self, workflow: str) -> bool:
         return bool(
@@ -149,6 +157,12 @@ class EventLog:
         """The status the scripts go by; empty when there is no such workflow."""
         key = self.keys.workflow(workflow, "meta")
         word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "status"))
+        return (word or b"").decode()
+
+    async def name(self, workflow: str) -> str:
+        """The name of a workflow's definition."""
+        key = self.keys.workflow(workflow, "meta")
+        word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "name"))
         return (word or b"").decode()
 
     async def is_unsettled(self, workflow: str, job: str) -> bool:
@@ -208,9 +222,32 @@ class FeedEntry(msgspec.Struct, frozen=True):
     id: str
     workflow: str
     lane: str
-    events: list[Recorded]
-    #: Digest of the entry before the first.
-    previous: str = ""
+    first: int
+    #: Version and digest of the last event, and digest of the entry before the first.
+    last: tuple[int, str]
+    previous: str
+    ts: int
+    by: str
+    posts: bytes
+
+    def events(self) -> list[Recorded]:
+        """Decode what was posted; nothing when it cannot be: the log itself will tell."""
+        try:
+            posts = _decode_posts(self.posts)
+        except msgspec.DecodeError:
+            return []
+        version, digest = self.last
+        return [
+            Recorded(
+                number,
+                self.ts,
+                decode_event(kind, data),
+                self.by,
+                cause,
+                digest if number == version else "",
+            )
+            for number, (kind, cause, data) in enumerate(posts, self.first)
+        ]
 
 
 _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).decode
@@ -218,22 +255,15 @@ _decode_posts = msgspec.json.Decoder(list[tuple[str, int | None, msgspec.Raw]]).
 
 def decode_feed_entry(entry: Entry) -> FeedEntry:
     name, fields = entry
-    first, ts, by = int(fields[b"v"]), int(fields[b"ts"]), fields[b"by"].decode()
-    try:
-        posts = _decode_posts(fields[b"e"])
-    except msgspec.DecodeError:
-        posts = []  # whoever reads it finds a gap and looks at the log itself
-    last = len(posts) - 1
-    chained = fields[b"dg"].decode()
+    first, size = int(fields[b"v"]), int(fields[b"n"])
     return FeedEntry(
         id=name.decode(),
         workflow=fields[b"w"].decode(),
         lane=fields[b"lane"].decode(),
-        events=[
-            Recorded(
-                first + i, ts, decode_event(kind, data), by, cause, chained if i == last else ""
-            )
-            for i, (kind, cause, data) in enumerate(posts)
-        ],
+        first=first,
+        last=(first + size - 1, fields[b"dg"].decode()),
         previous=fields[b"prev"].decode(),
+        ts=int(fields[b"ts"]),
+        by=fields[b"by"].decode(),
+        posts=fields[b"e"],
     )

@@ -7,6 +7,7 @@ no binary type of it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from functools import cache
 from importlib import resources
@@ -17,10 +18,11 @@ from redis.exceptions import NoScriptError
 
 from .answers import (
     Appended,
-    Batch,
-    ClaimedJob,
+    Claim,
+    ClaimedJobs,
     ClaimedStep,
     CommandOutcome,
+    Commit,
     CommitOutcome,
     Conflict,
     Duplicate,
@@ -28,10 +30,13 @@ from .answers import (
     Fenced,
     Found,
     Full,
+    Group,
     Lost,
     Mismatch,
     Missing,
     StateRefused,
+    Turned,
+    Undefined,
 )
 from .connection import Connection, NotReplicated
 from .keys import Keys
@@ -40,6 +45,9 @@ from .keys import Keys
 HOST_LEASE_MS = 60_000
 #: How long one call waits for its replicas before it says so and is sent again, ms.
 CONFIRM_MS = 1000
+
+#: How the first line of a script names the parts it is made with.
+WITH = "-- with:"
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -53,18 +61,38 @@ _OUTCOMES: dict[str, type] = {
     "fenced": Fenced,
     "lost": Lost,
     "full": Full,
+    "undefined": Undefined,
 }
 
-_claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
-_claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
+#: Of a turn: refused, outcomes, claimed, ends.
+_Turn = tuple[list[tuple[str, str, int]], list[list[Any]], list[ClaimedStep], list[tuple[int, str]]]
+_decode_turn = msgspec.msgpack.Decoder(_Turn).decode
+
+
+class _Spec(msgspec.Struct):
+    memory_bytes: int | None = None
+
+
+class _Requested(msgspec.Struct):
+    """What matters here of `job.requested`."""
+
+    spec: _Spec
+
+
+_requested = msgspec.json.Decoder(_Requested).decode
+_claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
 @cache
 def source(name: str) -> tuple[str, str]:
-    """(text, sha1) of a script with the prelude in front."""
+    """(text, sha1) of a script with the prelude and the parts it names in front."""
     folder = resources.files(__name__.rpartition(".")[0]) / "lua"
-    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    script = (folder / f"{name}.lua").read_text()
+    first = script.partition("\n")[0]
+    parts = first.removeprefix(WITH).split() if first.startswith(WITH) else []
+    texts = [(folder / "parts" / f"{part}.lua").read_text() for part in parts]
+    text = "\n".join([(folder / "prelude.lua").read_text(), *texts, script])
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -90,20 +118,22 @@ class Scripts:
         return await self._connection.call(send)
 
     async def _send(self, *command: Any) -> bytes:
-        redis: Any = self._connection.redis
+        wire = self._connection.wire
         if not self._replicas:
-            answer: bytes = await redis.execute_command(*command)
+            answer: bytes = await wire.call(*command)
             return answer
         # WAIT speaks only for what its own connection wrote, and a repeated call may write nothing:
         # so each call writes a mark of its own before it waits.
-        async with redis.pipeline(transaction=False) as pipe:
-            pipe.execute_command(*command)
-            pipe.incr(self._keys.confirmed)
-            pipe.execute_command("WAIT", self._replicas, CONFIRM_MS)
-            answer, _, confirmed = await pipe.execute()
+        mark = ("INCR", self._keys.confirmed)
+        wait = ("WAIT", self._replicas, CONFIRM_MS)
+        replies: tuple[Any, ...] = await asyncio.gather(
+            wire.call(*command), wire.call(*mark), wire.call(*wait)
+        )
+        written: bytes = replies[0]
+        confirmed: int = replies[2]
         if confirmed < self._replicas:
             raise NotReplicated(f"{confirmed} of {self._replicas} replicas have the write")
-        return answer
+        return written
 
     async def append(
         self,
@@ -136,78 +166,37 @@ class Scripts:
             "wake": wake or None,
         }
         given = {name: value for name, value in call.items() if value is not None}
-        outcome: CommandOutcome = _outcome(
-            await self._run("append", self._keys.partition(workflow), **given)
-        )
+        answer = await self._run("append", self._keys.partition(workflow), **given)
+        outcome: CommandOutcome = _outcome_of(_decode(answer))
         return outcome
 
     async def commit(
-        self,
-        workflow: str,
-        *,
-        lane: str,
-        token: str,
-        commit: str,
-        events: list[tuple[str, str, int | None]],
-        queue: list[Batch],
-        cancel: list[tuple[str, int]],
-        by: str,
-        phase: str | None = None,
-        status: str | None = None,
-        version: int | None = None,
-    ) -> CommitOutcome:
-        final: dict[str, Any] = {"status": status, "version": version} if status else {}
-        if phase:
-            final["phase"] = phase
-        answer = await self._run(
-            "commit",
-            self._keys.partition(workflow),
-            id=workflow,
-            lane=lane,
-            token=token,
-            commit=commit,
-            events=events,
-            queue=queue,
-            cancel=cancel,
-            by=by,
-            **final,
-        )
-        outcome: CommitOutcome = _outcome(answer)
-        return outcome
+        self, partition: int, *, lane: str, token: str, by: str, decisions: list[Commit]
+    ) -> list[CommitOutcome]:
+        """Apply decisions of the engine that owns the lane, each by itself."""
+        call = {"lane": lane, "token": token, "by": by, "decisions": decisions}
+        answer = _decode(await self._run("commit", partition, **call))
+        return [_outcome_of(outcome) for outcome in answer]
 
-    async def claim(
+    async def turn(
         self,
         partition: int,
         *,
         lane: str,
         session: str,
-        token: str,
-        want: int,
-        definitions: dict[str, list[str]],
-        lease_ms: int,
-    ) -> list[ClaimedStep]:
-        answer = await self._run(
-            "claim",
-            partition,
-            lane=lane,
-            session=session,
-            token=token,
-            want=want,
-            definitions=definitions,
-            lease_ms=lease_ms,
-        )
-        return _claimed_steps(answer)
-
-    async def settle(
-        self,
-        partition: int,
-        *,
-        session: str,
-        groups: list[tuple[str, str, list[tuple[int, str, str, str]]]],
-    ) -> list[tuple[str, str, int]]:
-        """Groups are (workflow, step, [(index, token, event type, data)]); returns the refused."""
-        answer = _decode(await self._run("settle", partition, session=session, groups=groups))
-        return [(workflow, step, index) for workflow, step, index in answer]
+        groups: list[Group],
+        claim: Claim | None = None,
+        decisions: list[Commit] | None = None,
+        token: str = "",
+    ) -> Turned:
+        """Settle results, apply decisions of the lane's engine (with its token), claim tasks."""
+        call: dict[str, Any] = {"lane": lane, "session": session, "groups": groups}
+        if decisions:
+            call["engine"] = {"token": token, "by": "engine", "decisions": decisions}
+        if claim:
+            call["claim"] = claim
+        refused, outcomes, claimed, ends = _decode_turn(await self._run("turn", partition, **call))
+        return Turned(refused, [_outcome_of(outcome) for outcome in outcomes], claimed, ends)
 
     async def request_job(
         self,
@@ -220,6 +209,9 @@ class Scripts:
         base: str,
         rest: str,
     ) -> Found | Lost:
+        """Ask for an agent; `rest` is the JSON of `job.requested` without step, index and job."""
+        # Launchers claim by memory: it stands beside the event, so that no script has to parse it.
+        memory = _requested(rest).spec.memory_bytes
         answer = await self._run(
             "request_job",
             self._keys.partition(workflow),
@@ -230,6 +222,7 @@ class Scripts:
             effect=effect,
             base=base,
             rest=rest,
+            **({"memory": memory} if memory else {}),
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else Found(*facts)
@@ -252,7 +245,16 @@ class Scripts:
         token: str,
         want: int,
         lease_ms: int,
-    ) -> list[ClaimedJob]:
+        default_memory: int,
+        memory: int | None = None,
+        all_memory: int | None = None,
+    ) -> ClaimedJobs:
+        """Claim jobs; sizes are bytes.
+
+        Those that ran on `host` before always come, others up to `want` and within the free
+        `memory` of a launcher that has `all_memory` (None: any number).
+        """
+        limits = {"memory": memory, "all_memory": all_memory}
         answer = await self._run(
             "claim_jobs",
             partition,
@@ -262,6 +264,8 @@ class Scripts:
             token=token,
             want=want,
             lease_ms=lease_ms,
+            default_memory=default_memory,
+            **{name: size for name, size in limits.items() if size is not None},
         )
         return _claimed_jobs(answer)
 
@@ -288,11 +292,12 @@ class Scripts:
         changes: list[dict[str, Any]],
         claim: dict[str, Any] | None = None,
         key: str | None = None,
+        limit: int | None = None,
     ) -> list[str | None] | Lost | Missing | Ended | StateRefused:
-        """Apply changes; returns the JSON of each key after its change (None: gone).
+        """Apply changes; returns the JSON of the sum of each incr, None for other changes.
 
-        `claim` is {step, index, token, write} of the task that writes; anybody else gives an
-        idempotency key.
+        A list may grow to `limit` bytes. `claim` is {step, index, token, write} of the task that
+        writes; anybody else gives an idempotency key.
         """
         answer = await self._run(
             "state",
@@ -302,6 +307,7 @@ class Scripts:
             changes=changes,
             **(claim or {}),
             **({"key": key} if key else {}),
+            **({"limit": limit} if limit else {}),
         )
         match _decode(answer):
             case ["appended", values]:
@@ -427,6 +433,6 @@ class Scripts:
         return bool(_decode(answer))
 
 
-def _outcome(answer: bytes) -> Any:
-    word, *facts = _decode(answer)
+def _outcome_of(answer: list[Any]) -> Any:
+    word, *facts = answer
     return _OUTCOMES[word](*facts)

@@ -11,9 +11,12 @@ from typing import Any
 import msgspec
 
 from .errors import SettingsError
+from .sizes import parse_size
 
 PREFIX = "AGENTAINER_"
 DURABILITY = re.compile(r"redis|fsync|replicas:[1-9]\d?")
+#: Settings that may be texts such as `512m`.
+SIZES = ("agent_memory", "inline_limit", "payload_limit")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -41,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     slots: int = 100
     #: Agents that one launcher runs at a time.
     agent_slots: int = 16
+    #: Memory that the agents of one launcher have together; None: no limit.
+    agent_memory: int | None = None
     #: Values above this size leave the event for a blob of their own.
     inline_limit: int = 64 * 1024
     #: Values above this size are refused.
@@ -64,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for name in (*positive, "state_ttl", "log_ttl"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.agent_memory is not None and self.agent_memory <= 0:
+            raise ValueError(f"agent_memory must be above 0, got {self.agent_memory}")
         if self.grace < 0:
             raise ValueError(f"grace must not be below 0, got {self.grace}")
         if self.runtime not in ("auto", "docker", "process"):
@@ -101,10 +108,19 @@ def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) ->
         if (text := environ.get(PREFIX + field.upper())) not in (None, ""):
             given[field] = text
     given.update({name: value for name, value in arguments.items() if value is not None})
+    given.update({name: _read_size(name, given[name]) for name in SIZES if name in given})
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_to_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"cannot use the settings: {_say(str(error))}") from error
+
+
+def _read_size(name: str, value: int | str) -> int:
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        place = f"{PREFIX}{name.upper()}"
+        raise SettingsError(f"cannot use the settings: {place}: {error}") from error
 
 
 def _to_path(kind: type, value: Any) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core.definition import Definition, StepSpec
 from ..core.events import Failure
+from .state import StateValue
 from .workflow import JobView, Result, StepView, WorkflowView
 
 
@@ -41,7 +42,8 @@ class WorkflowDocument(msgspec.Struct, frozen=True):
     updated_at: str
     config: dict[str, Any]
     steps: list[StepDocument]
-    state: dict[str, msgspec.Raw]
+    #: Values that are too large for the log are shown as where they lie, see `Blob`.
+    state: dict[str, StateValue]
     tags: dict[str, str] = {}
     input: dict[str, Result] = {}
     started_at: str | None = None

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
+import msgspec.structs
 
 from ..core import events as e
 from ..core.definition import Definition
 from ..core.payloads import NULL
+from .state import StateValue, apply_change
 
 WorkflowStatus = Literal[
     "created", "running", "paused", "failing", "cancelling", "completed", "failed", "cancelled"
@@ -64,6 +66,11 @@ class StepView(msgspec.Struct):
     #: Version of the last event that concerns the step.
     version: int = 0
 
+    @property
+    def waiting(self) -> int:
+        """Tasks that were queued and never claimed."""
+        return self.queued - len(self.tasks)
+
 
 class JobView(msgspec.Struct):
     id: str
@@ -102,7 +109,7 @@ class WorkflowView(msgspec.Struct):
     tags: dict[str, str] = {}
     steps: dict[str, StepView] = {}
     jobs: dict[str, JobView] = {}
-    state: dict[str, msgspec.Raw] = {}
+    state: dict[str, StateValue] = {}
     result: Result | None = None
     error: e.WorkflowFailed | None = None
     reason: str = ""
@@ -165,6 +172,15 @@ def apply(view: WorkflowView, recorded: e.Recorded) -> WorkflowView:
     view.digest = recorded.digest
     view.updated_ms = recorded.ts
     return view
+
+
+def branch(view: WorkflowView, step: str) -> WorkflowView:
+    """A copy that may be advanced by events of one step's tasks; the rest is shared."""
+    copy = msgspec.structs.replace
+    old = view.step(step)
+    tasks = {index: copy(task) for index, task in old.tasks.items()}
+    own = copy(old, tasks=tasks, results=dict(old.results), failures=list(old.failures))
+    return copy(view, steps={**view.steps, step: own}, touched=set[str](), new_jobs=[])
 
 
 def check_follows(view: WorkflowView, previous: str) -> None:
@@ -313,18 +329,7 @@ def _touch(view: WorkflowView, name: str, at: e.Recorded) -> StepView:
 
 def _state_updated(view: WorkflowView, event: e.StateUpdated, at: e.Recorded) -> None:
     for change in event.changes:
-        match change.op:
-            case "delete":
-                view.state.pop(change.key, None)
-            case "append":
-                view.state[change.key] = _appended(view.state.get(change.key), change.value)
-            case _:
-                view.state[change.key] = change.value
-
-
-def _appended(old: msgspec.Raw | None, item: msgspec.Raw) -> msgspec.Raw:
-    inside = bytes(old)[1:-1] if old else b""
-    return msgspec.Raw(b"[" + inside + (b"," if inside else b"") + bytes(item) + b"]")
+        apply_change(view.state, change)
 
 
 def _job_requested(view: WorkflowView, event: e.JobRequested, at: e.Recorded) -> None:

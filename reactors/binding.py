@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import msgspec
 
@@ -30,6 +31,34 @@ class Args(msgspec.Struct, omit_defaults=True):
     errors: list[tuple[str, int]] = []
     #: The parameter that gets the task's item.
     item: str | None = None
+
+
+class Cache(msgspec.Struct):
+    """What decisions on one workflow had to look up; a cache, so it may be empty at any time."""
+
+    #: Payloads that lie beside the log, by digest.
+    blobs: dict[str, bytes] = {}
+    #: Items of fan-outs under way, by step.
+    items: dict[str, Sequence[msgspec.Raw]] = {}
+
+
+class Count(Sequence[msgspec.Raw]):
+    """The items 0, 1, 2 … of a fan-out over a count."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> msgspec.Raw: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[msgspec.Raw]: ...
+    def __getitem__(self, index: int | slice) -> msgspec.Raw | list[msgspec.Raw]:
+        if isinstance(index, slice):
+            return [msgspec.Raw(b"%d" % number) for number in range(self._size)[index]]
+        return msgspec.Raw(b"%d" % range(self._size)[index])
 
 
 class NotItems(Exception):
@@ -91,18 +120,29 @@ def join(results: Sequence[Result]) -> msgspec.Raw:
     return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
 
+_ONE = [msgspec.Raw(b"null")]
+
+
 def items(
-    definition: Definition, step: StepSpec, view: WorkflowView, blobs: dict[str, bytes]
-) -> list[msgspec.Raw]:
+    definition: Definition, step: StepSpec, view: WorkflowView, cache: Cache
+) -> Sequence[msgspec.Raw]:
     """The items of a fan-out as JSON; a plain step has one, null.
 
     Raises NotItems when the source is neither a count nor a list, NeedsBlob when it lies beside
-    the log and is not in `blobs`.
+    the log and is not in the cache.
     """
     if step.parallel is None:
-        return [msgspec.Raw(b"null")]
+        return _ONE
+    if step.id not in cache.items:
+        cache.items[step.id] = _read_items(definition, step, step.parallel.over, view, cache)
+    return cache.items[step.id]
+
+
+def _read_items(
+    definition: Definition, step: StepSpec, over: Bind, view: WorkflowView, cache: Cache
+) -> Sequence[msgspec.Raw]:
     try:
-        found = _decode_items(_source(definition, step, step.parallel.over, view, blobs))
+        found = _decode_items(_source(definition, step, over, view, cache.blobs))
     except msgspec.DecodeError as error:
         raise NotItems(
             f"step {step.id!r} fans out over {_name(step)}, "
@@ -115,7 +155,7 @@ def items(
             f"step {step.id!r} fans out over {_name(step)}, which is {found:,}; "
             f"a count is 0 to {MOST:,}"
         )
-    return [msgspec.Raw(b"%d" % index) for index in range(found)]
+    return Count(found)
 
 
 def _source(

@@ -4,54 +4,56 @@ Why nothing is lost: the feed carries every append; its position moves only afte
 committed what the entries called for; whoever owns the lane next starts at that position and
 decides again. Why nothing happens twice: a commit needs the lane's token, and deciding again on a
 log that has the events already gives nothing new.
+
+The engine's own commits are not on its feed: it applies them as it makes them. Those that leave it
+something to decide are, for a successor would not know of it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
+from itertools import count
 
 import anyio
 import msgspec
+import msgspec.structs
 import structlog
 from redis import exceptions
 
 from ..core import events as e
-from ..core.answers import Appended, Conflict, Fenced
-from ..core.definition import Definition
+from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Fenced
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog, FeedEntry
-from ..projections.workflow import (
-    ALL,
-    Gap,
-    RolledBack,
-    WorkflowView,
-    apply,
-    check_follows,
-    fold,
-)
+from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, check_follows, fold
 from .binding import NeedsBlob, result_of
+from .held import Held, Holdings
 from .lane import Lane, LaneLost
 from .projector import Projector
 from .scheduler import JOINED, Decision, decide
 
 log = structlog.get_logger()
 
-#: Workflows whose commits are under way at the same time.
-COMMITS = 8
+#: Events and tasks that one call commits at the most.
+COMMITTED = 2000
+#: Longest time that the last documents of a workflow hold up who is to stop, seconds.
+FAREWELL = 5.0
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
 REMEMBERED = 10_000
 
 
-class Held:
-    """A workflow in memory: its view, its definition, payloads that decisions needed."""
+class Proposal(msgspec.Struct, frozen=True):
+    """A decision on a workflow that is to be committed."""
 
-    def __init__(self, view: WorkflowView, definition: Definition) -> None:
-        self.view = view
-        self.definition = definition
-        self.blobs: dict[str, bytes] = {}
-        self.commits = 0
+    held: Held
+    decision: Decision
+    #: The steps that it looked at.
+    touched: set[str]
+
+    @property
+    def weight(self) -> int:
+        return len(self.decision.events) + sum(len(batch.tasks) for batch in self.decision.queue)
 
 
 class Engine:
@@ -66,35 +68,38 @@ class Engine:
         watch: Callable[[WorkflowView], None] | None = None,
     ) -> None:
         self._log = event_log
-        self._lane = lane
+        self.lane = lane
         self._projector = projector
         #: Set when a private lane is done with or was lost.
         self.stopped = anyio.Event()
         self._watch = watch
-        self._held: dict[str, Held] = {}
+        self.holdings = Holdings()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        #: Numbers of commits.
+        self._numbers = count(1)
 
     async def run(self) -> None:
         """Serve the lane. A shared one is acquired again when it was lost, a private one is not."""
         while not self.stopped.is_set():
-            await self._lane.acquire()
+            await self.lane.acquire()
             try:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._lane.keep)
+                    tasks.start_soon(self.lane.keep)
                     tasks.start_soon(self._serve)
             except* LaneLost:
-                log.warning("engine.lane_lost", lane=self._lane.name)
-                self._held.clear()
-                self._lane.token = ""
-                if self._lane.is_private:
+                log.warning("engine.lane_lost", lane=self.lane.name)
+                self.holdings.clear()
+                self._ended.clear()
+                self.lane.token = ""
+                if self.lane.is_private:
                     self.stopped.set()
 
     async def _serve(self) -> None:
-        position = await self._lane.open_feed()
-        if not await self._lane.is_stocked():
+        position = await self.lane.open_feed()
+        if not await self.lane.is_stocked():
             await self._take_stock()
-            await self._lane.mark_stocked()
-        async with aclosing(self._lane.batches(position)) as batches:
+            await self.lane.mark_stocked()
+        async with aclosing(self.lane.batches(position)) as batches:
             async for batch in batches:
                 if batch.was_away:
                     await self._look_again()
@@ -102,71 +107,80 @@ class Engine:
 
     async def _look_again(self) -> None:
         """After Redis was away its logs may have lost their tails: compare what we hold."""
-        for held in list(self._held.values()):
-            await self._catch_up(held)
-            await self._advance(held)
+        for held in self.holdings.all():
+            async with held.alone():
+                await self._catch_up(held)
+                await self.advance([held])
 
     async def _take_stock(self) -> None:
         """Decide on every workflow that has not ended: the feed tells nothing of before."""
-        for workflow in await self._log.active(self._lane.partition, self._lane.name):
-            await self._take(workflow, [], "")
+        for workflow in await self._log.active(self.lane.partition, self.lane.name):
+            if held := await self._take(workflow, [], ""):
+                await self.advance([held])
+                held.release()
 
     async def _handle(self, entries: list[FeedEntry]) -> None:
-        by_workflow: dict[str, list[FeedEntry]] = {}
+        news: dict[str, list[FeedEntry]] = {}
         for entry in entries:
-            if entry.workflow not in self._ended:
-                by_workflow.setdefault(entry.workflow, []).append(entry)
-        limiter = anyio.CapacityLimiter(COMMITS)
-        async with anyio.create_task_group() as tasks:
-            for workflow, news in by_workflow.items():
-                events = [recorded for entry in news for recorded in entry.events]
-                tasks.start_soon(self._take_in_turn, limiter, workflow, events, news[0].previous)
-
-    async def _take_in_turn(
-        self,
-        limiter: anyio.CapacityLimiter,
-        workflow: str,
-        events: list[e.Recorded],
-        previous: str,
-    ) -> None:
-        async with limiter:
-            await self._take(workflow, events, previous)
-
-    async def _take(self, workflow: str, events: list[e.Recorded], previous: str) -> None:
-        """Bring a workflow up to date and on its way.
-
-        A log that cannot be folded or decided on is set aside: it must not stop the others.
-        """
+            if entry.workflow not in self._ended and self._is_news(entry):
+                news.setdefault(entry.workflow, []).append(entry)
+        taken: list[Held] = []
+        for workflow, found in news.items():
+            events = [one for entry in found for one in entry.events()]
+            if held := await self._take(workflow, events, found[0].previous):
+                taken.append(held)
         try:
-            held = self._held.get(workflow)
+            await self.advance(taken)
+        finally:
+            for held in taken:
+                held.release()
+
+    def _is_news(self, entry: FeedEntry) -> bool:
+        """Not what we know already, because we read it from the log."""
+        held = self.holdings.get(entry.workflow)
+        return held is None or held.is_busy or entry.last != (held.view.version, held.view.digest)
+
+    async def _take(self, workflow: str, events: list[e.Recorded], previous: str) -> Held | None:
+        """Bring a workflow up to date, and hold it for ourselves.
+
+        A log that cannot be folded is set aside: it must not stop the others.
+        """
+        held = self.holdings.get(workflow)
+        try:
             if held is None:
-                held = await self._load(workflow)
+                held = await self._load(workflow, events)
+                await held.take()
             else:
+                await held.take()
                 await self._apply(held, events, previous)
-            await self._advance(held)
         except (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError):
             raise
         except Exception:  # whatever is wrong with it is wrong with this one workflow
-            log.exception("engine.workflow_set_aside", workflow=workflow)
-            self._held.pop(workflow, None)
+            self._set_aside(workflow)
+            return None
+        return held
 
-    async def _load(self, workflow: str) -> Held:
-        events = await self._log.read(workflow)
+    def _set_aside(self, workflow: str) -> None:
+        log.exception("engine.workflow_set_aside", workflow=workflow)
+        self.holdings.drop(workflow)
+
+    async def _load(self, workflow: str, events: list[e.Recorded]) -> Held:
+        if not events or events[0].version != 1:
+            events = await self._log.read(workflow)
         if not events:
             raise WorkflowNotFound(workflow)
         view = fold(workflow, events)
         view.touched.add(ALL)
-        held = Held(view, await self._log.get_definition(view.definition_digest))
-        self._held[workflow] = held
-        return held
+        definition = await self._log.get_definition(view.definition_digest)
+        return self.holdings.add(Held(view, definition))
 
     async def _apply(self, held: Held, events: list[e.Recorded], previous: str) -> None:
         """Advance the view by events of the feed; read the log where they do not follow."""
         try:
             if events and events[0].version == held.view.version + 1:
                 check_follows(held.view, previous)
-            for recorded in events:
-                apply(held.view, recorded)
+            for one in events:
+                apply(held.view, one)
         except Gap:
             await self._catch_up(held)
         except RolledBack:
@@ -174,7 +188,7 @@ class Engine:
 
     async def _fold_again(self, held: Held) -> None:
         log.error("engine.log_rolled_back", workflow=held.view.id, version=held.view.version)
-        held.view = fold(held.view.id, await self._log.read(held.view.id))
+        held.restart(fold(held.view.id, await self._log.read(held.view.id)))
         held.view.touched.add(ALL)
 
     async def _catch_up(self, held: Held) -> None:
@@ -184,110 +198,179 @@ class Engine:
         try:
             if view.version and (not events or events[0].version != view.version):
                 raise RolledBack(view.id)
-            for recorded in events:
-                apply(view, recorded)
+            for one in events:
+                apply(view, one)
         except RolledBack:
             await self._fold_again(held)
 
-    async def _advance(self, held: Held) -> None:
-        """Decide and commit until nothing is due."""
-        while not held.view.ended:
-            touched, held.view.touched = held.view.touched, set()
+    async def advance(self, helds: list[Held]) -> None:
+        """Decide on workflows and commit, all of them together, until nothing is due."""
+        while helds:
+            proposals = [found for held in helds if (found := await self._propose(held))]
+            helds = []
+            for some in _portions(proposals):
+                helds += await self._commit(some)
+
+    async def _propose(self, held: Held) -> Proposal | None:
+        """What is due, if anything is. Decisions that cannot be made stop only their workflow."""
+        if held.view.ended:
+            await self._end(held)
+            return None
+        touched, held.view.touched = held.view.touched, set()
+        try:
             decision = await self._decide(held, touched)
-            self._show(held.view)
-            if not decision:
-                self._projector.mark(held.view, held.definition)
-                return
-            await self._commit(held, decision, touched)
-        await self._end(held)
+        except (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError):
+            raise
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
+            self._set_aside(held.view.id)
+            return None
+        if decision:
+            return Proposal(held, decision, touched)
+        self.show(held)
+        return None
 
     async def _end(self, held: Held) -> None:
-        self._remember(held.view.id)
-        await self._projector.write(held.view, held.definition)
-        self._show(held.view)
-        if self._lane.is_private:
+        with anyio.move_on_after(FAREWELL, shield=True) as scope:
+            await self._projector.write(held.view, held.definition)
+        if scope.cancelled_caught:  # Redis is away: wait on, unless we are to stop
+            await self._projector.write(held.view, held.definition)
+        self.holdings.drop(held.view.id)
+        self._ended[held.view.id] = None  # only now: a successor has to write what we could not
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        if self._watch:
+            self._watch(held.view)
+        if self.lane.is_private:
             self.stopped.set()
 
-    def _show(self, view: WorkflowView) -> None:
+    def show(self, held: Held) -> None:
+        """Nothing is due: let documents and whoever watches see how far the workflow is."""
+        self._projector.mark(held.view, held.definition)
         if self._watch:
-            self._watch(view)
+            self._watch(held.view)
 
     async def _decide(self, held: Held, touched: set[str]) -> Decision:
         while True:
             try:
-                decision = decide(held.view, held.definition, held.blobs, touched)
+                decision = decide(held.view, held.definition, held.cache, touched)
                 if decision.finish:
                     await self._finish(held, decision)
                 return decision
             except NeedsBlob as needed:
                 data = await self._log.get_blob(held.view.id, needed.digest)
-                held.blobs[needed.digest] = data
+                held.cache.blobs[needed.digest] = data
 
     async def _finish(self, held: Held, decision: Decision) -> None:
         """Add the event that completes the workflow, with its result."""
-        result = result_of(held.definition, held.view, held.blobs)
+        result = result_of(held.definition, held.view, held.cache.blobs)
         if len(result) > JOINED:
             text = f"the results of the run have {len(result):,} bytes, the limit is {JOINED:,}"
             decision.add(e.WorkflowFailed(e.Failure("TooLarge", text)), None)
-            decision.status = "failed"
-            return
-        cause = 1 - len(decision.events) if decision.events else held.view.version
-        if len(result) > self._log.settings.inline_limit:
-            event = e.WorkflowCompleted(blob=await self._log.put_blob(held.view.id, result))
+            decision.end("failed")
+        elif len(result) > self._log.settings.inline_limit:
+            blob = await self._log.put_blob(held.view.id, result)
+            decision.complete(e.WorkflowCompleted(blob=blob), held.view.version)
         else:
             event = e.WorkflowCompleted(result=msgspec.Raw(result))
-        decision.add(event, cause)
-        decision.status = "completed"
+            decision.complete(event, held.view.version)
 
-    async def _commit(self, held: Held, decision: Decision, touched: set[str]) -> None:
-        view = held.view
-        held.commits += 1
-        outcome = await self._log.scripts.commit(
-            view.id,
-            lane=self._lane.name,
-            token=self._lane.token,
-            commit=f"{self._lane.token}#{held.commits}",
-            events=[(ev.type, e.encode_event(ev), cause) for ev, cause in decision.events],
-            queue=decision.queue,
-            cancel=decision.cancel,
-            phase=decision.phase,
-            by="engine",
-            status=decision.status,
-            version=view.version if decision.status else None,
+    def commit_of(self, held: Held, decision: Decision) -> Commit:
+        """A decision as the scripts take it."""
+        return Commit(
+            held.view.id,
+            f"{self.lane.token}#{next(self._numbers)}",
+            [(event.type, e.encode_event(event), cause) for event, cause in decision.events],
+            decision.queue,
+            decision.cancel,
+            decision.phase,
+            decision.status,
+            held.view.version if decision.status else None,
+            decision.is_whole,
         )
+
+    async def _commit(self, proposals: list[Proposal]) -> list[Held]:
+        """Commit decisions; returns the workflows on which to decide again."""
+        commits = [self.commit_of(found.held, found.decision) for found in proposals]
+        try:
+            outcomes = await self._send(commits)
+        except exceptions.ResponseError:
+            if len(proposals) > 1:  # one of them is to blame, the others go on
+                return [held for found in proposals for held in await self._commit([found])]
+            self._set_aside(proposals[0].held.view.id)
+            return []
+        again = [
+            await self._settle(found, outcome)
+            for found, outcome in zip(proposals, outcomes, strict=True)
+        ]
+        return [held for held in again if held]
+
+    async def _send(self, commits: list[Commit]) -> list[CommitOutcome]:
+        return await self._log.scripts.commit(
+            self.lane.partition,
+            lane=self.lane.name,
+            token=self.lane.token,
+            by="engine",
+            decisions=commits,
+        )
+
+    async def _settle(self, proposal: Proposal, outcome: CommitOutcome) -> Held | None:
+        """Apply what was committed; returns the workflow when it has to be decided on again."""
+        held, decision = proposal.held, proposal.decision
+        view = held.view
         match outcome:
             case Fenced():
                 raise LaneLost
             case Appended(version=version) if self._follows(view, decision, version):
-                self._apply_own(view, decision, outcome)
+                events = recorded(decision, view.version + 1, outcome.ts)
+                apply_all(view, events, outcome.digest)
+                if decision.is_whole and not view.ended:
+                    view.touched.clear()
+                    self.show(held)
+                    return None
             case Conflict():
-                view.touched |= touched
+                view.touched |= proposal.touched
                 await self._catch_up(held)
             case _:
                 await self._catch_up(held)
+        return held
 
     @staticmethod
     def _follows(view: WorkflowView, decision: Decision, version: int) -> bool:
         """Nobody else wrote in between: our events are the next ones, as we know them."""
         return not decision.cancel and version == view.version + len(decision.events)
 
-    @staticmethod
-    def _apply_own(view: WorkflowView, decision: Decision, outcome: Appended) -> None:
-        first = view.version + 1
-        for position, (event, cause) in enumerate(decision.events):
-            version = first + position
-            if cause is not None and cause <= 0:
-                cause = first - cause
-            last = version == outcome.version
-            apply(
-                view,
-                e.Recorded(
-                    version, outcome.ts, event, "engine", cause, outcome.digest if last else ""
-                ),
-            )
 
-    def _remember(self, workflow: str) -> None:
-        self._held.pop(workflow, None)
-        self._ended[workflow] = None
-        if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+def recorded(decision: Decision, first: int, ts: int) -> list[e.Recorded]:
+    """The events of a decision that was committed at version `first` and the following ones."""
+    return [
+        e.Recorded(
+            first + position,
+            ts,
+            event,
+            "engine",
+            first - cause if cause is not None and cause <= 0 else cause,
+        )
+        for position, (event, cause) in enumerate(decision.events)
+    ]
+
+
+def apply_all(view: WorkflowView, events: list[e.Recorded], digest: str) -> None:
+    """Advance a view by events that follow; the last one has this digest."""
+    for one in events[:-1]:
+        apply(view, one)
+    if events:
+        apply(view, msgspec.structs.replace(events[-1], digest=digest))
+
+
+def _portions(proposals: Iterable[Proposal]) -> Iterator[list[Proposal]]:
+    """What may be committed together."""
+    some: list[Proposal] = []
+    weight = 0
+    for found in proposals:
+        if some and weight + found.weight > COMMITTED:
+            yield some
+            some, weight = [], 0
+        some.append(found)
+        weight += found.weight
+    if some:
+        yield some

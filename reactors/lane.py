@@ -8,16 +8,16 @@ with, so a successor starts where something may be left to do.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
 
 import anyio
 import msgspec
 from redis import exceptions
 
-from ..core.connection import BLOCK, is_passing
+from ..core.connection import is_passing
 from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
+from ..core.tail import BLOCK, Entry, Tail
 
 GROUP = "engine"
 READ = 256
@@ -121,13 +121,13 @@ class Lane:
 
         Raises LaneLost.
         """
-        reader: Any = self._log.connection.reader()
+        tail = self._log.connection.tail()
         noted, noted_at, was_away = position, anyio.current_time(), False
         try:
             while True:
                 # After a burst its end is noted soon, so that the position tells how far we are.
                 block = BLOCK if position == noted else ACKNOWLEDGE
-                found = await self._read(reader, position, block)
+                found = await self._read(tail, position, block)
                 if found is None:
                     was_away = True
                     continue
@@ -140,12 +140,12 @@ class Lane:
                     noted, noted_at = position, anyio.current_time()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(reader)
+                await self._log.connection.drop(tail)
 
-    async def _read(self, reader: Any, position: str, block: float) -> list[Any] | None:
+    async def _read(self, tail: Tail, position: str, block: float) -> list[Entry] | None:
         """Entries above the position; None when Redis is away."""
         try:
-            answer = await reader.xread({self._feed: position}, count=READ, block=int(block * 1000))
+            answer = await tail.read({self._feed: position}, count=READ, block=block)
         except exceptions.RedisError as error:
             if not is_passing(error):
                 raise

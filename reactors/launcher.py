@@ -17,13 +17,22 @@ import msgspec
 import structlog
 
 from ..core import events as e
-from ..core.answers import ClaimedJob
+from ..core.answers import AwaitedJob, ClaimedJob, ClaimedJobs
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from ..core.sizes import say_size
+from .capacity import Capacity
 from .log_keeper import LogKeeper
-from .runtimes.contract import Launch, Limits, Outcome, Runtime, Started
+from .runtimes.contract import (
+    DEFAULT_MEMORY_BYTES,
+    Launch,
+    Limits,
+    Outcome,
+    Runtime,
+    Started,
+)
 from .runtimes.daemon import patiently
 from .session import Session
 
@@ -33,7 +42,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Launcher:
-    """Claim jobs of one lane within `slots`, run them on one runtime."""
+    """Claim jobs of one lane within a capacity, run them on one runtime.
+
+    Launchers of one process share a `capacity`; one that is given none has `slots` of its own, and
+    the memory of the settings.
+    """
 
     def __init__(
         self,
@@ -44,6 +57,7 @@ class Launcher:
         partition: int = 0,
         lane: str = SHARED,
         slots: int = 16,
+        capacity: Capacity | None = None,
     ) -> None:
         self._log = event_log
         self._open_runtime = open_runtime
@@ -51,10 +65,20 @@ class Launcher:
         self._opening = anyio.Lock()
         self.partition = partition
         self.lane = lane
-        self._session = Session(event_log, "launcher", partition=partition, lane=lane, slots=slots)
-        self._slots = slots
-        #: Jobs claimed and not yet done with; slots are taken from the claim on.
+        self._capacity = capacity or Capacity(slots, event_log.settings.agent_memory)
+        self._session = Session(
+            event_log,
+            "launcher",
+            partition=partition,
+            lane=lane,
+            slots=self._capacity.slots,
+            memory_bytes=self._capacity.memory_bytes,
+        )
+        #: Jobs claimed and not yet done with; capacity is taken from the claim on.
         self._taken = 0
+        #: There may be jobs that the last claim had no room for, and the one that is next then.
+        self._is_short = False
+        self._awaited: AwaitedJob | None = None
         self._emptied = anyio.Event()
         self._running: dict[tuple[str, str], Launch] = {}
         self._started: set[tuple[str, str]] = set()
@@ -64,6 +88,7 @@ class Launcher:
         self._wake = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         bell.listen(self._hear)
+        self._capacity.listen(self._hear_of_room)
 
     @property
     def session(self) -> str:
@@ -94,6 +119,8 @@ class Launcher:
         match kind:
             case "job":
                 self._wake.set()
+            case "settled" if self._awaits(workflow, subject):
+                self._wake.set()
             case "recheck" if self._tasks:
                 self._wake.set()
                 self._tasks.start_soon(self._look_again)
@@ -105,21 +132,41 @@ class Launcher:
             case _:
                 pass
 
+    def _hear_of_room(self) -> None:
+        if self._is_short:
+            self._wake.set()
+
+    def _awaits(self, workflow: str, job: str) -> bool:
+        awaited = self._awaited
+        return awaited is not None and (awaited.workflow, awaited.job) == (workflow, job)
+
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             self._wake = anyio.Event()
-            free = self._slots - self._taken
-            claimed = await self._claim(free) if free else []
-            self._taken += len(claimed)
-            for job, token in claimed:
+            claimed, token = await self._claim()
+            for job in claimed:
                 tasks.start_soon(self._take, job, token)
             if not claimed:
                 await self._wake.wait()
 
-    async def _claim(self, want: int) -> list[tuple[ClaimedJob, str]]:
+    async def _claim(self) -> tuple[list[ClaimedJob], str]:
+        """Claim what there is room for, and jobs of this host also without; (jobs, token)."""
         self._claims += 1
         token = f"{self.session}/{self._claims}"
-        jobs = await self._log.scripts.claim_jobs(
+        self._is_short = True  # what becomes free meanwhile counts
+        async with self._capacity.claiming:
+            want = self._capacity.free_slots(self)
+            answer = await self._ask(token, want)
+            for job in answer.jobs:
+                self._taken += 1
+                self._capacity.take(memory_bytes=job.memory_bytes)
+            if want:  # without a slot nobody looked at the line
+                self._stand_in_line(answer.awaited)
+        self._is_short = not want or answer.awaited is not None
+        return answer.jobs, token
+
+    async def _ask(self, token: str, want: int) -> ClaimedJobs:
+        return await self._log.scripts.claim_jobs(
             self.partition,
             lane=self.lane,
             host=self._host,
@@ -127,15 +174,24 @@ class Launcher:
             token=token,
             want=want,
             lease_ms=int(self._log.settings.lease * 1000),
+            default_memory=DEFAULT_MEMORY_BYTES,
+            memory=self._capacity.free_memory(self),
+            all_memory=self._capacity.memory_bytes,
         )
-        return [(job, token) for job in jobs]
+
+    def _stand_in_line(self, awaited: AwaitedJob | None) -> None:
+        self._awaited = awaited
+        if awaited:
+            self._capacity.wait(self, awaited.memory_bytes)
+        else:
+            self._capacity.leave(self)
 
     async def _take(self, job: ClaimedJob, token: str) -> None:
         try:
             await self._run_job(job, token)
         finally:
             self._taken -= 1
-            self._wake.set()
+            self._capacity.give(memory_bytes=job.memory_bytes)
             if not self._taken:
                 self._emptied.set()
 
@@ -153,6 +209,12 @@ class Launcher:
             self._stopping.discard(name)
 
     async def _launch_of(self, job: ClaimedJob, token: str) -> Launch | None:
+        """What is to be launched; None when it cannot be, which is recorded then."""
+        if self._is_too_large(job):
+            needs, has = say_size(job.memory_bytes), say_size(self._capacity.memory_bytes or 0)
+            problem = f"it needs {needs} of memory, all agents together may have {has}"
+            await self._refuse(job, token, f"{problem} (AGENTAINER_AGENT_MEMORY)")
+            return None
         try:
             recorded = await self._log.read_one(job.workflow, job.requested)
         except WorkflowNotFound:
@@ -160,7 +222,16 @@ class Launcher:
         if isinstance(recorded.event, e.JobRequested):
             return launch_of(job.workflow, recorded.event)
         # Written by another release, or damaged: nobody here can launch it.
-        failure = e.Failure("cannot_start", f"its request at {job.requested} cannot be read here")
+        await self._refuse(job, token, f"its request at {job.requested} cannot be read here")
+        return None
+
+    def _is_too_large(self, job: ClaimedJob) -> bool:
+        """In a private lane there is nobody to leave it to."""
+        most = self._capacity.memory_bytes
+        return self.lane != SHARED and most is not None and job.memory_bytes > most
+
+    async def _refuse(self, job: ClaimedJob, token: str, problem: str) -> None:
+        failure = e.Failure("cannot_start", problem)
         await self._log.scripts.settle_job(
             job.workflow,
             job=job.job,
@@ -169,7 +240,6 @@ class Launcher:
             rest=_encode({"error": failure}).decode(),
             final=True,
         )
-        return None
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
         try:

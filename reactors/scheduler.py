@@ -17,7 +17,7 @@ The last event of a workflow waits until nothing of it runs: no claimed task, no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import msgspec
@@ -30,6 +30,8 @@ from . import binding
 
 #: Tasks queued by one commit; the rest of a fan-out follows in further commits.
 CHUNK = 1000
+#: Tasks of a fan-out that are queued before those that wait already were claimed.
+AHEAD = 4000
 #: Bytes that all arguments of a step may have together; Redis takes no value of 512 MiB.
 JOINED = 256 * 1024 * 1024
 
@@ -49,6 +51,8 @@ class Decision(msgspec.Struct):
     status: str | None = None
     #: The run's result is to be recorded with the last event.
     finish: bool = False
+    #: Nothing is left to do on what the view knows. The end of a workflow leaves its documents.
+    is_whole: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.events) or self.finish
@@ -58,17 +62,27 @@ class Decision(msgspec.Struct):
         self.events.append((event, cause))
         return 1 - len(self.events)
 
+    def complete(self, event: e.WorkflowCompleted, version: int) -> None:
+        """End the workflow well, because of the last event there is."""
+        self.add(event, 1 - len(self.events) if self.events else version)
+        self.end("completed")
+
+    def end(self, status: str) -> None:
+        """The workflow ends with this decision."""
+        self.status = status
+        self.is_whole = False
+
 
 def decide(
-    view: WorkflowView, definition: Definition, blobs: dict[str, bytes], touched: Iterable[str]
+    view: WorkflowView, definition: Definition, cache: binding.Cache, touched: Iterable[str]
 ) -> Decision:
     """Return what is due now, looking at the `touched` steps and what depends on them.
 
-    Raises binding.NeedsBlob when a payload that is not in `blobs` is needed first.
+    Raises binding.NeedsBlob when a payload that is not in the cache is needed first.
     """
     decision = Decision()
     if view.status == "running":
-        _Progress(view, definition, blobs, decision).run(touched)
+        _Progress(view, definition, cache, decision).run(touched)
     elif view.status in ("failing", "cancelling"):
         _wind_down(view, decision, definition.timeout_s)
     return decision
@@ -81,10 +95,10 @@ class _Progress:
         self,
         view: WorkflowView,
         definition: Definition,
-        blobs: dict[str, bytes],
+        cache: binding.Cache,
         decision: Decision,
     ) -> None:
-        self.view, self.definition, self.blobs, self.decision = view, definition, blobs, decision
+        self.view, self.definition, self.cache, self.decision = view, definition, cache, decision
         self.done: dict[str, int] = {}
 
     def run(self, touched: Iterable[str]) -> None:
@@ -124,10 +138,11 @@ class _Progress:
         if len(given_up) > _failures_allowed(spec, step):
             self._fail_with(step, given_up[0])
         elif step.completed + len(given_up) == step.total:
+            self.cache.items.pop(step.id, None)
             completed = e.StepCompleted(step.id, len(given_up))
             self.done[spec.id] = self.decision.add(completed, step.version or None)
             self._advance_dependents(spec)
-        elif step.queued < step.total:
+        elif step.queued < step.total and step.waiting < AHEAD:
             self._queue_more(spec, step)
 
     def _retry(self, spec: StepSpec, step: StepView, index: int) -> bool:
@@ -140,7 +155,7 @@ class _Progress:
         delay_ms = spec.retry.backoff.delay_ms(task.attempt, spread)
         event = e.TaskRetried(step.id, index, attempt, delay_ms)
         cause = self.decision.add(event, task.settled_version)
-        item = binding.items(self.definition, spec, self.view, self.blobs)[index]
+        item = binding.items(self.definition, spec, self.view, self.cache)[index]
         entry = (index, attempt, bytes(item).decode())
         self._put(spec, [entry], cause, None, delay_ms)
         return True
@@ -173,7 +188,7 @@ class _Progress:
     def _schedule(self, spec: StepSpec) -> None:
         cause = self._cause_of(spec)
         try:
-            found = binding.items(self.definition, spec, self.view, self.blobs)
+            found = binding.items(self.definition, spec, self.view, self.cache)
         except binding.NotItems as problem:
             self._fail(spec.id, None, e.Failure("NotItems", str(problem)), cause)
             return
@@ -199,14 +214,17 @@ class _Progress:
         return max((self.view.step(name).version for name in spec.depends_on), default=0) or None
 
     def _queue_more(self, spec: StepSpec, step: StepView) -> None:
-        found = binding.items(self.definition, spec, self.view, self.blobs)
+        found = binding.items(self.definition, spec, self.view, self.cache)
         count = min(CHUNK, step.total - step.queued)
         position = self.decision.add(e.TasksQueued(step.id, step.queued, count), None)
         self._queue(spec, found, step.queued, position, None)
 
     def _queue(
-        self, spec: StepSpec, found: list[msgspec.Raw], first: int, cause: int, args: str | None
+        self, spec: StepSpec, found: Sequence[msgspec.Raw], first: int, cause: int, args: str | None
     ) -> None:
+        queued = first + CHUNK
+        if queued < len(found) and self.view.step(spec.id).waiting + CHUNK < AHEAD:
+            self.decision.is_whole = False
         tasks = [
             (i, 1, bytes(found[i]).decode()) for i in range(first, min(first + CHUNK, len(found)))
         ]
@@ -228,6 +246,7 @@ class _Progress:
         self.decision.cancel.append((name, len(self.decision.events)))
         self.decision.add(e.StepFailed(name, failure, index), cause)
         self.decision.phase = "failing"
+        self.decision.is_whole = False
 
     def _end(self) -> None:
         done = self.view.completed_steps + len(self.done)
@@ -257,18 +276,19 @@ def _wind_down(view: WorkflowView, decision: Decision, limit_s: float | None) ->
     for step in view.active:
         decision.cancel.append((step.id, len(decision.events)))
         decision.add(e.StepCancelled(step.id), None)
+        decision.is_whole = False
     if decision or view.unsettled_jobs or any(step.running for step in view.steps.values()):
         return
     if view.status == "cancelling":
         decision.add(e.WorkflowCancelled(view.reason), None)
-        decision.status = "cancelled"
+        decision.end("cancelled")
         return
     if view.timed_out:
         failure = e.Failure("WorkflowTimeout", f"the run took longer than {limit_s} s")
         decision.add(e.WorkflowFailed(failure), None)
-        decision.status = "failed"
+        decision.end("failed")
         return
     step = next(step for step in view.steps.values() if step.status == "failed")
     failure = step.error or e.Failure("Unknown", "the step failed without saying why")
     decision.add(e.WorkflowFailed(failure, step.id, step.failed_index), step.version or None)
-    decision.status = "failed"
+    decision.end("failed")

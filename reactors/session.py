@@ -29,6 +29,8 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True):
     lane: str = SHARED
     #: Tasks or agents at a time; 0 for roles that run none.
     slots: int = 0
+    #: Of a launcher: what its agents may have together; None: no limit.
+    memory_bytes: int | None = None
     #: Definitions that a worker has the code of.
     definitions: list[str] = []
 
@@ -45,6 +47,7 @@ class Session:
         partition: int = 0,
         lane: str = SHARED,
         slots: int = 0,
+        memory_bytes: int | None = None,
         definitions: Iterable[str] = (),
     ) -> None:
         self._log = log
@@ -57,6 +60,7 @@ class Session:
             int(time.time() * 1000),
             lane,
             slots,
+            memory_bytes,
             list(definitions),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, TypedDict
@@ -15,10 +14,9 @@ from ..core import events as e
 from ..core.definition import NAME, NAME_RULE
 from ..core.errors import AgentFailed, AgentTimeout, PayloadError
 from ..core.payloads import convert, decode, encode
+from ..core.sizes import parse_size
 from .task import Task
 from .threads import Blocking
-
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 class AsyncAgent:
@@ -147,13 +145,13 @@ def job_spec(
         "command": ["/bin/sh", "-c", command] if isinstance(command, str) else _texts(command),
         "env": {str(name): _env_text(name, value) for name, value in (env or {}).items()},
         "network": network,
-        "memory_bytes": parse_size(memory),
+        "memory_bytes": _memory(memory),
         "cpus": cpus,
         "pids": pids,
         "timeout_s": timeout,
         "grace_s": grace,
     }
-    for name in ("memory_bytes", "cpus", "pids", "timeout_s", "grace_s"):
+    for name in ("cpus", "pids", "timeout_s", "grace_s"):
         value = spec[name]
         if isinstance(value, int | float) and not (isfinite(value) and value >= 0):
             raise PayloadError(f"deploy_agent: {name} must not be below 0, got {value!r}")
@@ -170,14 +168,11 @@ def check_agent_name(name: Any) -> str:
     return name
 
 
-def parse_size(size: int | str | None) -> int | None:
-    """Bytes of `268435456`, `"256m"` or `"1g"`."""
-    if size is None or isinstance(size, int):
-        return size
-    match = re.fullmatch(r"(\d+)([kmg]?)b?", size.lower())
-    if not match:
-        raise PayloadError(f"deploy_agent: memory is bytes or a text like '512m', got {size!r}")
-    return int(match[1]) * _UNITS[match[2]]
+def _memory(size: int | str | None) -> int | None:
+    try:
+        return None if size is None else parse_size(size)
+    except ValueError as error:
+        raise PayloadError(f"deploy_agent: memory: {error}") from error
 
 
 def _texts(command: Sequence[str] | None) -> list[str] | None:

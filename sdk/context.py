@@ -6,7 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Unpack
 
 import anyio
@@ -30,8 +30,12 @@ class _Place:
         self.attempt = task.attempt
         #: All inputs of the run, by name.
         self.input: Mapping[str, Any] = task.inputs
-        #: A structlog logger that says where it logs from.
-        self.log: Any = structlog.get_logger().bind(
+
+    @cached_property
+    def log(self) -> Any:
+        """A structlog logger that says where it logs from."""
+        task = self._task
+        return structlog.get_logger().bind(
             workflow=task.workflow, step=task.step, index=task.index, attempt=task.attempt
         )
 
@@ -39,9 +43,10 @@ class _Place:
 class AsyncContext(_Place):
     """The context of an `async def` step."""
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.state = AsyncState(task)
+    @cached_property
+    def state(self) -> AsyncState:
+        """The workflow's state."""
+        return AsyncState(self._task)
 
     async def run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function once: a body that runs again gets the value recorded by this name.
@@ -89,10 +94,14 @@ class AsyncContext(_Place):
 class Context(_Place):
     """The context of a plain `def` step, which runs in a thread of its own."""
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self._async = AsyncContext(task)
-        self.state = State(self._async.state, task.threads.call)
+    @cached_property
+    def _async(self) -> AsyncContext:
+        return AsyncContext(self._task)
+
+    @cached_property
+    def state(self) -> State:
+        """The workflow's state."""
+        return State(self._async.state, self._task.threads.call)
 
     def run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function once: a body that runs again gets the value recorded by this name.

@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 from ..core.keys import SHARED
+from ..core.sizes import say_size
 from ..projections.queues import ALL_QUEUES, QueueView
-from .health import COUNTED, Facts, Unread, Waiting
+from .health import COUNTED, Facts, Unread, Waiting, WaitingAgent
 
 #: Seconds that things may take before somebody is missing.
 PATIENCE = 5.0
@@ -29,6 +30,7 @@ def diagnose(facts: Facts, later: Unread) -> list[Finding]:
     """What there is to say; `later` is how far the engine was behind a moment after."""
     return [
         *(Finding("problem", text) for text in _problems(facts, later)),
+        *_of_agents(facts),
         *(Finding("waiting", f"Workflow {name} is paused.", name) for name in facts.paused),
         *(_finding(facts, step) for step in facts.waiting if step.status != "paused"),
         *(Finding("waiting", text) for queue in facts.queues for text in _of_queue(queue)),
@@ -84,6 +86,37 @@ def _lag(facts: Facts, later: Unread) -> Iterator[str]:
             f"The engine {facts.owner} falls behind: {entries} of the feed wait, the first since "
             f"{later.oldest_s:.0f} s."
         )
+
+
+def _of_agents(facts: Facts) -> Iterator[Finding]:
+    """Agents that are larger than every launcher, and one that waits for memory."""
+    launchers = [one for one in facts.members if one.lives and one.role == "launcher"]
+    sizes = [one.memory_bytes for one in launchers if one.lane == SHARED]
+    most = max((size for size in sizes if size is not None), default=0)
+    if sizes and None not in sizes:
+        too_large = [agent for agent in facts.agents if agent.memory_bytes > most]
+        if too_large:
+            yield _of_too_large(too_large, most)
+    for agent in facts.agents:
+        if agent.awaited:
+            needs = f"{_agent(agent)} waits until {say_size(agent.memory_bytes)} of memory are free"
+            yield Finding("waiting", f"{needs}.", agent.workflow)
+
+
+def _of_too_large(agents: list[WaitingAgent], most: int) -> Finding:
+    first, *others = agents
+    also = f", and {_count(len(others), 'more agent')} like it" if others else ""
+    return Finding(
+        "problem",
+        f"{_agent(first)} needs {say_size(first.memory_bytes)} of memory and no launcher has more "
+        f"than {say_size(most)}{also}; start one with `agentainer launcher --memory`, or ask for "
+        "less.",
+        first.workflow,
+    )
+
+
+def _agent(agent: WaitingAgent) -> str:
+    return f"Agent {agent.job} of workflow {agent.workflow}"
 
 
 def _finding(facts: Facts, step: Waiting) -> Finding:

@@ -6,7 +6,7 @@ import functools
 import math
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ CACHED = 1000
 
 _PACKAGE = Path(__file__).parent.parent
 
-_decode_args = msgspec.json.Decoder(Args).decode
 _decode_map = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -51,6 +50,9 @@ class Runs:
         self._runs[workflow] = run
         if len(self._runs) > CACHED:
             self._runs.popitem(last=False)
+
+    def known(self, workflow: str) -> Run | None:
+        return self._runs.get(workflow)
 
     async def get(self, workflow: str, code: WorkflowCode) -> Run:
         if workflow not in self._runs:
@@ -80,29 +82,59 @@ async def load(log: EventLog, workflow: str, value: Result) -> Any:
     return decode(value)
 
 
-async def execute(
-    task: Task, runs: Runs, code: WorkflowCode, args: str, item: msgspec.Raw
-) -> tuple[str, str] | None:
-    """Run a task; (event type, event data) of how it ended, None when it is no longer ours."""
+#: How a task ended.
+Outcome = e.TaskCompleted | e.TaskFailed
+
+
+class Body(msgspec.Struct, eq=False):
+    """A claimed task with all that its body needs."""
+
+    task: Task
+    code: WorkflowCode
+    args: Args
+    item: msgspec.Raw
+    #: Version of its `task.started`.
+    version: int
+
+
+decode_args = msgspec.json.Decoder(Args).decode
+
+
+async def execute(body: Body, runs: Runs) -> Outcome | None:
+    """Run a task; how it ended, None when it is no longer ours."""
+    task = body.task
     try:
-        step = _step_of(code, task)
-        run = await runs.get(task.workflow, code)
+        step = step_of(body.code, task)
+        run = runs.known(task.workflow) or await runs.get(task.workflow, body.code)
         task.inputs = run.inputs
-        arguments = await _arguments(task, step, args, item)
+        arguments = await _arguments(body, step)
         value = await _call(task, step, run.instance, arguments)
-        event: e.TaskCompleted | e.TaskFailed = await _completed(task, step, value)
+        return completed_now(task, step, value) or await _completed(task, step, value)
     except ClaimLost:
         return None
     except anyio.get_cancelled_exc_class() as error:
-        if anyio.current_effective_deadline() == -math.inf:
+        if task.revoked or anyio.current_effective_deadline() == -math.inf:
             raise  # it is the task that is cancelled, not something that its body waits for
-        event = _failed(task, error)
+        return failed(task, error)
     except (Exception, SystemExit) as error:  # whatever user code raises is how the task ended
-        event = _failed(task, error)
-    return event.type, e.encode_event(event)
+        return failed(task, error)
 
 
-def _step_of(code: WorkflowCode, task: Task) -> StepCode:
+def plain_body(body: Body, runs: Runs) -> Callable[[], Any] | None:
+    """The call of a plain step for which nothing has to be waited for; None for all others.
+
+    Raises what is wrong with the arguments.
+    """
+    task = body.task
+    step, run = step_of(body.code, task), runs.known(task.workflow)
+    if run is None or body.args.blobs or step.is_async or step.timeout_s is not None:
+        return None
+    task.inputs = run.inputs
+    arguments = _accept(body, step, _values(body))
+    return functools.partial(getattr(run.instance, step.attribute), Context(task), **arguments)
+
+
+def step_of(code: WorkflowCode, task: Task) -> StepCode:
     if task.step not in code.steps:
         raise DefinitionError(
             code.name,
@@ -113,19 +145,29 @@ def _step_of(code: WorkflowCode, task: Task) -> StepCode:
     return code.steps[task.step]
 
 
-async def _arguments(task: Task, step: StepCode, args: str, item: msgspec.Raw) -> dict[str, Any]:
-    shared = _decode_args(args)
+def _values(body: Body) -> dict[str, Any]:
+    """Plain values of the arguments, without those that lie beside the log."""
+    shared = body.args
     values = {name: decode(value) for name, value in shared.values.items()}
-    for parameter, position, digest in shared.blobs:
+    if shared.item:
+        values[shared.item] = decode(body.item)
+    return values
+
+
+async def _arguments(body: Body, step: StepCode) -> dict[str, Any]:
+    values, task = _values(body), body.task
+    for parameter, position, digest in body.args.blobs:
         payload = decode(await task.log.get_blob(task.workflow, digest))
         if position < 0:
             values[parameter] = payload
         else:
             values[parameter][position] = payload
-    if shared.item:
-        values[shared.item] = decode(item)
+    return _accept(body, step, values)
+
+
+def _accept(body: Body, step: StepCode, values: dict[str, Any]) -> dict[str, Any]:
     accepted = {name: step.accept(name, value) for name, value in values.items()}
-    for parameter, position in shared.errors:
+    for parameter, position in body.args.errors:
         if isinstance(accepted[parameter][position], dict):
             accepted[parameter][position] = _task_error(values[parameter][position])
     return accepted
@@ -138,26 +180,50 @@ def _task_error(value: Any) -> TaskError:
 
 async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
     method = getattr(instance, step.attribute)
+    if step.timeout_s is None:
+        return await _run(task, step, method, arguments)
     with anyio.move_on_after(step.timeout_s) as scope:
-        if step.is_async:
-            return await method(AsyncContext(task), **arguments)
-        body = functools.partial(method, Context(task), **arguments)
-        return await task.threads.run(body)
+        return await _run(task, step, method, arguments)
     if scope.cancelled_caught:
         raise TaskTimeout(f"the task ran longer than {step.timeout_s} s")
 
 
-async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:
-    settings = task.log.settings
-    result = encode(value, what=f"the result of step {step.id!r}", limit=settings.payload_limit)
-    step.check_result(result)
-    if len(bytes(result)) > settings.inline_limit:
-        blob = await task.log.put_blob(task.workflow, bytes(result))
-        return e.TaskCompleted(task.step, task.index, task.attempt, blob=blob)
+def _run(task: Task, step: StepCode, method: Any, arguments: dict[str, Any]) -> Awaitable[Any]:
+    if step.is_async:
+        body: Awaitable[Any] = method(AsyncContext(task), **arguments)
+        return body
+    return task.threads.run(functools.partial(method, Context(task), **arguments))
+
+
+def completed_now(task: Task, step: StepCode, value: Any) -> e.TaskCompleted | None:
+    """The event of a result; None when it is so large that it has to be put beside the log."""
+    result = _encode_result(task, step, value)
+    if len(bytes(result)) > task.log.settings.inline_limit:
+        return None
     return e.TaskCompleted(task.step, task.index, task.attempt, result)
 
 
-def _failed(task: Task, error: BaseException) -> e.TaskFailed:
+async def _completed(task: Task, step: StepCode, value: Any) -> e.TaskCompleted:
+    blob = await task.log.put_blob(task.workflow, bytes(_encode_result(task, step, value)))
+    return e.TaskCompleted(task.step, task.index, task.attempt, blob=blob)
+
+
+async def complete(task: Task, step: StepCode, value: Any) -> Outcome:
+    """As `completed_now`, for large results, too; those that cannot be stored fail the task."""
+    try:
+        return await _completed(task, step, value)
+    except PayloadError as error:
+        return failed(task, error)
+
+
+def _encode_result(task: Task, step: StepCode, value: Any) -> msgspec.Raw:
+    limit = task.log.settings.payload_limit
+    result = encode(value, what=f"the result of step {step.id!r}", limit=limit)
+    step.check_result(result)
+    return result
+
+
+def failed(task: Task, error: BaseException) -> e.TaskFailed:
     agent = next((x for x in _chain(error) if isinstance(x, AgentFailed)), None)
     says_all = isinstance(error, PayloadError | TaskTimeout)
     failure = e.Failure(

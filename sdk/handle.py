@@ -8,20 +8,22 @@ from typing import Any
 
 import anyio
 
+from ..core import events as e
 from ..core.errors import AgentTimeout, WorkflowCancelled, WorkflowFailed, WorkflowNotFound
 from ..core.events import TERMINAL, Recorded
-from ..core.log import EventLog
+from ..core.log import EventLog, decode_entry
 from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
 from ..projections.workflow import WorkflowView, fold
 from . import client
+from .connections import shared
 from .execution import load
 from .portal import call, iterate
 from .task import read_state
 
 
 class Handle:
-    """A run, for async callers. Every call opens a connection of its own."""
+    """A run, for async callers."""
 
     def __init__(self, workflow: str, settings: Settings) -> None:
         self.id = workflow
@@ -33,49 +35,47 @@ class Handle:
 
     async def document(self) -> WorkflowDocument:
         """Everything about the run as of now, folded from its log."""
-        async with client.connect(self._settings) as log:
-            view = await read_view(log, self.id)
-            return document(view, await log.get_definition(view.definition_digest))
+        log = await shared(self._settings)
+        view = await read_view(log, self.id)
+        return document(view, await log.get_definition(view.definition_digest))
 
     async def result(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the result.
 
         Raises WorkflowFailed, WorkflowCancelled; AgentTimeout after `timeout` seconds.
         """
-        async with client.connect(self._settings) as log:
-            try:
-                with anyio.fail_after(timeout):
-                    await wait_ended(log, self.id)
-            except TimeoutError:
-                raise AgentTimeout(f"workflow {self.id} still runs after {timeout} s") from None
-            return await result_of(log, await read_view(log, self.id))
+        log = await shared(self._settings)
+        try:
+            with anyio.fail_after(timeout):
+                end = await wait_ended(log, self.id)
+        except TimeoutError:
+            raise AgentTimeout(f"workflow {self.id} still runs after {timeout} s") from None
+        return await result_of(log, self.id, end)
 
     async def events(self, after: int = 0) -> AsyncIterator[Recorded]:
         """Events above version `after`: first those there are, then live, until the run ends."""
-        async with client.connect(self._settings) as log:
-            if not await log.exists(self.id):
-                raise WorkflowNotFound(self.id)
-            async for recorded in follow_to_end(log, self.id, after=after):
-                yield recorded
+        log = await shared(self._settings)
+        async for recorded in follow_to_end(log, self.id, after=after):
+            yield recorded
 
     async def state(self) -> dict[str, Any]:
-        async with client.connect(self._settings) as log:
-            return await read_state(log, self.id)
+        log = await shared(self._settings)
+        return await read_state(log, self.id)
 
     async def pause(self, *, freeze: bool = False) -> None:
         """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.pause(log, self.id, freeze=freeze)
+        log = await shared(self._settings)
+        await client.pause(log, self.id, freeze=freeze)
 
     async def resume(self) -> None:
         """Go on after a pause. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.resume(log, self.id)
+        log = await shared(self._settings)
+        await client.resume(log, self.id)
 
     async def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.cancel(log, self.id, reason=reason)
+        log = await shared(self._settings)
+        await client.cancel(log, self.id, reason=reason)
 
 
 class SyncHandle:
@@ -127,8 +127,8 @@ async def read_view(log: EventLog, workflow: str) -> WorkflowView:
 
 async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> AsyncIterator[Recorded]:
     """Events above `after` until the one that ends the run; nothing when that has passed."""
-    view = await read_view(log, workflow)
-    if view.ended and after >= view.version:
+    last = await log.read_last(workflow)
+    if last.type in TERMINAL and after >= last.version:
         return
     async for batch in log.follow(workflow, after=after):
         for recorded in batch:
@@ -137,31 +137,39 @@ async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> Asyn
                 return
 
 
-async def wait_ended(log: EventLog, workflow: str) -> None:
-    async for _ in follow_to_end(log, workflow):
-        pass
+async def wait_ended(log: EventLog, workflow: str) -> Recorded:
+    """Wait for the event that ends the run. Raises WorkflowNotFound."""
+    last = await log.read_last(workflow)
+    if last.type in TERMINAL:
+        return last
+    async for entries in log.follow_stream(log.keys.events(workflow), f"{last.version}-0"):
+        for entry in entries:
+            if entry[1][b"type"].decode() in TERMINAL:
+                return decode_entry(entry)
+    raise WorkflowNotFound(workflow)
 
 
-async def result_of(log: EventLog, view: WorkflowView) -> Any:
-    """The result of an ended run. Raises WorkflowFailed or WorkflowCancelled."""
-    if view.status == "completed" and view.result is not None:
-        return await load(log, view.id, view.result)
-    if view.status == "cancelled":
-        reason = f"workflow {view.name} ({view.id}) was cancelled"
-        raise WorkflowCancelled(view.id, reason + (f": {view.reason}" if view.reason else ""))
-    raise failure_of(view)
+async def result_of(log: EventLog, workflow: str, end: Recorded) -> Any:
+    """The result of a run that ended so. Raises WorkflowFailed or WorkflowCancelled."""
+    match end.event:
+        case e.WorkflowCompleted(result=result, blob=blob):
+            return await load(log, workflow, blob or result)
+        case e.WorkflowFailed() as event:
+            raise failure_of(workflow, await log.name(workflow), event)
+        case e.WorkflowCancelled(reason=why):
+            reason = f"workflow {await log.name(workflow)} ({workflow}) was cancelled"
+            raise WorkflowCancelled(workflow, reason + (f": {why}" if why else ""))
+        case _:
+            raise ValueError(f"workflow {workflow} has not ended, its last event is {end.type}")
 
 
-def failure_of(view: WorkflowView) -> WorkflowFailed:
-    event = view.error
-    if event is None:
-        raise ValueError(f"workflow {view.id} is {view.status}")
+def failure_of(workflow: str, name: str, event: e.WorkflowFailed) -> WorkflowFailed:
     task = f" in step {event.step!r}" if event.step else ""
     task += f", task {event.index}" if event.index is not None else ""
     error = event.error
     return WorkflowFailed(
-        view.id,
-        f"workflow {view.name} ({view.id}) failed{task}: {error.type}: {error.message}",
+        workflow,
+        f"workflow {name} ({workflow}) failed{task}: {error.type}: {error.message}",
         step=event.step,
         index=event.index,
         cause=error.type,

@@ -14,11 +14,21 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..projections.queues import QueueView, list_queues
 from ..reactors.lane import GROUP
+from ..reactors.runtimes.contract import DEFAULT_MEMORY_BYTES
 from ..reactors.session import About
 
 #: Entries of the feed that are counted, and workflows that are looked at, at most.
 COUNTED, LOOKED_AT = 1000, 500
 
+
+class _Job(msgspec.Struct):
+    """What matters here of the record of an unsettled job; the scripts write it."""
+
+    memory: float | None = None
+    awaited: bool = False
+
+
+_decode_job = msgspec.json.Decoder(_Job).decode
 _decode_about = msgspec.json.Decoder(About).decode
 _decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
 
@@ -37,6 +47,8 @@ class Member(msgspec.Struct, frozen=True):
     claimed: int
     lease_left_s: float
     owns_lane: bool = False
+    #: Of a launcher: what its agents may have together; None: no limit.
+    memory_bytes: int | None = None
 
     @property
     def lives(self) -> bool:
@@ -66,6 +78,16 @@ class Waiting(msgspec.Struct, frozen=True):
     limit: str
 
 
+class WaitingAgent(msgspec.Struct, frozen=True):
+    """An agent that waits for a launcher."""
+
+    workflow: str
+    job: str
+    memory_bytes: int
+    #: A launcher that could have it lets it wait until there is memory.
+    awaited: bool = False
+
+
 class Facts(msgspec.Struct, frozen=True):
     members: list[Member]
     #: Host and pid of the engine that owns the lane, and what is left of its lease.
@@ -81,6 +103,8 @@ class Facts(msgspec.Struct, frozen=True):
     timers_due: int
     timer_late_s: float
     queues: list[QueueView]
+    #: The first of those that wait for a launcher, at most LOOKED_AT.
+    agents: list[WaitingAgent] = []
 
 
 class Looker:
@@ -118,6 +142,7 @@ class Looker:
             timers_due=due,
             timer_late_s=late,
             queues=await list_queues(self._log),
+            agents=await self._agents(),
         )
 
     async def unread(self) -> Unread:
@@ -187,7 +212,22 @@ class Looker:
             claimed=sum(map(int, held)),
             lease_left_s=round((deadline - self._now_ms) / 1000, 3),
             owns_lane=about.role == "scheduler" and _place(session) == _place(owner),
+            memory_bytes=about.memory_bytes,
         )
+
+    async def _agents(self) -> list[WaitingAgent]:
+        entries = await self._redis.lrange(self._flow(SHARED, "jobs"), 0, LOOKED_AT - 1)
+        names = [entry.decode().split(" ") for entry in entries]
+        found = [await self._agent(workflow, job) for workflow, job in names]
+        return [agent for agent in found if agent]
+
+    async def _agent(self, workflow: str, job: str) -> WaitingAgent | None:
+        data = await self._redis.hget(self._keys.workflow(workflow, "jobs"), job)
+        if data is None:  # cancelled meanwhile
+            return None
+        record = _decode_job(data)
+        memory = int(record.memory or DEFAULT_MEMORY_BYTES)
+        return WaitingAgent(workflow, job, memory, record.awaited)
 
     async def _timers(self) -> tuple[int, float]:
         """How many timers are due, and how late (s) the first of them is."""

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ..core import events as e
-from ..core.log import Entry, EventLog, decode_entry
+from ..core.log import EventLog, decode_entry
+from ..core.tail import Entry
 from .handle import read_view
 
 #: A job ends with one of these.

@@ -21,14 +21,16 @@ from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
+from ..reactors.hop import Hops
 from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
 from . import client
+from .connections import connect, shared
 from .execution import Run
-from .handle import Handle, SyncHandle, read_view, result_of, wait_ended
+from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
 from .portal import call
 from .progress import Progress
@@ -49,7 +51,7 @@ async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | No
     settings = settings or load_settings()
     log_to_stderr(settings)
     prepared = _prepare(workflow, inputs, settings)
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         runner = _Runner(log, prepared, workflow)
         return await runner.run()
 
@@ -62,8 +64,8 @@ def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
 async def astart(workflow: object, inputs: dict[str, Any]) -> Handle:
     settings = load_settings()
     prepared = _prepare(workflow, inputs, settings)
-    async with client.connect(settings) as log:
-        return Handle(await client.create(log, prepared), settings)
+    log = await shared(settings)
+    return Handle(await client.create(log, prepared), settings)
 
 
 def _prepare(workflow: object, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
@@ -91,6 +93,7 @@ class _Runner:
             partition=partition,
             lane=lane,
             slots=log.settings.slots,
+            hops=Hops(log, self._engine),
         )
         self._launcher = Launcher(
             log,
@@ -116,7 +119,7 @@ class _Runner:
         finally:
             with anyio.move_on_after(self._log.settings.lease, shield=True):
                 await self._let_go(created, ended)
-        return await result_of(self._log, await read_view(self._log, self.id))
+        return await result_of(self._log, self.id, await wait_ended(self._log, self.id))
 
     async def _carry(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -23,6 +23,7 @@ from ..core.bell import Bell
 from ..core.log import EventLog
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
+from ..reactors.hop import Hops
 from ..reactors.janitor import Janitor
 from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
@@ -60,6 +61,8 @@ class Service:
         #: What gives up what it owns, in this order.
         self._owners: list[Main] = []
         self._drains: list[Main] = []
+        #: The short way to the engine, when this process has one.
+        self._hops: Hops | None = None
         add = {
             "scheduler": self._add_scheduler,
             "clock": self._add_clock,
@@ -101,6 +104,7 @@ class Service:
         projector = Projector(self._log)
         lane = Lane(self._log, partition=self._partition)
         engine = Engine(self._log, lane, projector)
+        self._hops = Hops(self._log, engine)
         self._add_session("scheduler")
         self._mains += [projector.run, engine.run]
         self._owners.append(lane.release)
@@ -120,6 +124,7 @@ class Service:
             self._codes,
             partition=self._partition,
             slots=self._log.settings.slots,
+            hops=self._hops,
         )
         self._mains.append(worker.run)
         self._drains.append(worker.drain)

@@ -17,7 +17,7 @@ class AsyncState:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._limit = task.log.settings.payload_limit
+        self._settings = task.log.settings
 
     async def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -26,7 +26,7 @@ class AsyncState:
             return default
 
     async def set(self, key: str, value: Any) -> None:
-        await self._task.change_state([set_change(key, value, limit=self._limit)])
+        await self._task.change_state([set_change(key, value, self._settings)])
 
     async def delete(self, key: str) -> None:
         """Remove a key. Harmless when it is not there."""
@@ -39,14 +39,14 @@ class AsyncState:
 
     async def append(self, key: str, item: Any) -> None:
         """Add an item to a list (empty when missing)."""
-        await self._task.change_state([append_change(key, item, limit=self._limit)])
+        await self._task.change_state([append_change(key, item, self._settings)])
 
     async def update(self, values: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Set several keys at once: all or none."""
         pairs = {**(values or {}), **more}
         if pairs:
             await self._task.change_state(
-                [set_change(key, value, limit=self._limit) for key, value in pairs.items()]
+                [set_change(key, value, self._settings) for key, value in pairs.items()]
             )
 
     async def all(self) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from ..core import events as e
 from ..core.answers import Ended, Lost, Missing, StateRefused
 from ..core.bell import RECHECK
 from ..core.errors import ClaimLost, PayloadError
-from ..core.ids import job_id
+from ..core.ids import digest, job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
+from ..core.settings import Settings
 from .threads import Threads
 
 _encode = msgspec.json.Encoder().encode
@@ -45,6 +46,24 @@ class News:
 
 class Task:
     """A claimed task."""
+
+    __slots__ = (
+        "_names",
+        "_series",
+        "_writes",
+        "_writing",
+        "attempt",
+        "index",
+        "inputs",
+        "log",
+        "news",
+        "revoked",
+        "step",
+        "threads",
+        "token",
+        "worker",
+        "workflow",
+    )
 
     def __init__(
         self,
@@ -75,7 +94,7 @@ class Task:
         #: Effects of one series are shared: of all attempts, or of one when each begins anew.
         self._series = attempt if retry_from_scratch else 1
         self._writes = 0
-        self._writing = anyio.Lock()
+        self._writing: anyio.Lock | None = None
         self._names: dict[tuple[str, str], int] = {}
 
     @property
@@ -168,8 +187,9 @@ class Task:
         return await read_state(self.log, self.workflow)
 
     async def change_state(self, changes: list[dict[str, Any]]) -> list[Any]:
-        """Apply changes at once; returns the value of each key after its change (None: gone)."""
+        """Apply changes at once; returns the JSON of the sum of each incr, None for others."""
         self.check()
+        self._writing = self._writing or anyio.Lock()
         async with self._writing:
             self._writes += 1
             answer = await self.log.scripts.change_state(
@@ -182,6 +202,7 @@ class Task:
                     "token": self.token,
                     "write": self._writes,
                 },
+                limit=self.log.settings.payload_limit,
             )
         match answer:
             case StateRefused(key, problem):
@@ -203,13 +224,18 @@ async def read_state(log: EventLog, workflow: str) -> dict[str, Any]:
     return {key.decode(): decode(value) for key, value in found.items()}
 
 
-def set_change(key: str, value: Any, *, limit: int) -> dict[str, Any]:
-    data = bytes(encode(value, what=f"state[{key!r}]", limit=limit)).decode()
-    return {"op": "set", "key": check_key(key), "value": data, "event": '"value":' + data}
+def set_change(key: str, value: Any, settings: Settings) -> dict[str, Any]:
+    """What the script is told; a value above the inline limit is not in the event."""
+    data = bytes(encode(value, what=f"state[{key!r}]", limit=settings.payload_limit))
+    change = {"op": "set", "key": check_key(key), "value": data.decode()}
+    if len(data) <= settings.inline_limit:
+        return {**change, "event": '"value":' + change["value"]}
+    blob = e.Blob(digest(data), len(data))
+    return {**change, "event": '"blob":' + _encode(blob).decode(), "digest": blob.digest}
 
 
-def append_change(key: str, item: Any, *, limit: int) -> dict[str, Any]:
-    return {**set_change(key, item, limit=limit), "op": "append"}
+def append_change(key: str, item: Any, settings: Settings) -> dict[str, Any]:
+    return {**set_change(key, item, settings), "op": "append"}
 
 
 def delete_change(key: str) -> dict[str, Any]:

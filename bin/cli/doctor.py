@@ -8,13 +8,14 @@ import anyio
 import msgspec
 
 from ..core.log import EventLog
+from ..core.sizes import say_size
 from ..sdk.diagnosis import Finding, diagnose
 from ..sdk.health import COUNTED, Facts, Looker, Member
 from ..sdk.redis_health import RedisFacts, look_at_redis
 from .output import Cell, console, duration, print_json, print_table
 from .session import with_log
 
-COLUMNS = ("role", "process", "slots", "holds", "lease left", "serves")
+COLUMNS = ("role", "process", "slots", "memory", "holds", "lease left", "serves")
 #: Seconds between two looks at an engine that is behind: does it get on?
 PAUSE = 1.0
 
@@ -78,6 +79,7 @@ def _row(one: Member) -> list[Cell]:
         one.role + (" (owns the lane)" if one.owns_lane else ""),
         f"{one.host}:{one.pid}",
         str(one.slots or ""),
+        say_size(one.memory_bytes) if one.memory_bytes else "",
         str(one.claimed) if one.slots else "",
         duration(one.lease_left_s) if one.lives else "over",
         ", ".join(one.definitions),

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ..core.sizes import parse_size
+
 REFERENCE = "MODULE:CLASS or FILE.py:CLASS; without CLASS the only workflow class that is there."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -43,6 +45,26 @@ TaskSlots = Annotated[
 
 AgentSlots = Annotated[
     int | None, typer.Option(min=1, help="Agents to run at a time [AGENTAINER_AGENT_SLOTS].")
+]
+
+
+def _read_size(text: str) -> int:
+    """Raises typer.BadParameter."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+AgentMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        parser=_read_size,
+        metavar="SIZE",
+        help="What agents that run at a time may have together, such as 8g "
+        "[AGENTAINER_AGENT_MEMORY].",
+    ),
 ]
 
 #: For the children of a supervisor: stop when stdin ends.

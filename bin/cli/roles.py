@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AgentSlots, References, SomeReferences, Supervised, TaskSlots
+from .options import AgentMemory, AgentSlots, References, SomeReferences, Supervised, TaskSlots
 
 
 class Only(StrEnum):
@@ -21,6 +21,7 @@ def up(
     references: SomeReferences = None,
     slots: TaskSlots = None,
     agent_slots: AgentSlots = None,
+    memory: AgentMemory = None,
     processes: Annotated[
         int,
         typer.Option(min=1, help="Serve with this many processes; one that dies is replaced."),
@@ -37,13 +38,19 @@ def up(
     \b
     Examples:
       agentainer up shop.orders:OrderWorkflow
-      agentainer up examples/data_processing.py --agent-slots 4
+      agentainer up examples/data_processing.py --agent-slots 4 --memory 8g
       agentainer up shop.orders --processes 4
     """
     if processes > 1:
         from .supervisor import supervise
 
-        supervise(references or [], processes=processes, slots=slots, agent_slots=agent_slots)
+        supervise(
+            references or [],
+            processes=processes,
+            slots=slots,
+            agent_slots=agent_slots,
+            agent_memory=memory,
+        )
         return
     from .serving import roles_of_up, serve
 
@@ -52,6 +59,7 @@ def up(
         references or [],
         slots=slots,
         agent_slots=agent_slots,
+        agent_memory=memory,
         supervised=supervised,
     )
 
@@ -61,6 +69,7 @@ def reactors(
         list[Only] | None, typer.Option(help="Have this role. May be repeated.")
     ] = None,
     agent_slots: AgentSlots = None,
+    memory: AgentMemory = None,
 ) -> None:
     """Schedule workflows, without running steps or agents.
 
@@ -75,7 +84,11 @@ def reactors(
     from ..sdk.service import REACTORS
     from .serving import serve
 
-    serve([one.value for one in only] if only else REACTORS, agent_slots=agent_slots)
+    serve(
+        [one.value for one in only] if only else REACTORS,
+        agent_slots=agent_slots,
+        agent_memory=memory,
+    )
 
 
 def worker(references: References, slots: TaskSlots = None) -> None:
@@ -92,15 +105,18 @@ def worker(references: References, slots: TaskSlots = None) -> None:
     serve(["worker"], references, slots=slots)
 
 
-def launcher(slots: AgentSlots = None) -> None:
+def launcher(slots: AgentSlots = None, memory: AgentMemory = None) -> None:
     """Run agents on this host.
+
+    Each counts with the memory that its step asks for, else with 512 MiB. The next one waits until
+    it fits; one that never does is left to larger launchers.
 
     SIGTERM or Ctrl-C leaves running agents to the next launcher on this host.
 
     \b
     Examples:
-      agentainer launcher --slots 4
+      agentainer launcher --slots 4 --memory 8g
     """
     from .serving import serve
 
-    serve(["launcher"], agent_slots=slots)
+    serve(["launcher"], agent_slots=slots, agent_memory=memory)

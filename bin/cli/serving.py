@@ -15,7 +15,7 @@ from ..core.errors import RuntimeUnavailable
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
-from ..sdk.client import connect
+from ..sdk.connections import connect
 from ..sdk.graph import WorkflowCode
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
@@ -30,10 +30,11 @@ def serve(
     *,
     slots: int | None = None,
     agent_slots: int | None = None,
+    agent_memory: int | None = None,
     supervised: bool = False,
 ) -> None:
     """Have these roles in this process until SIGINT or SIGTERM."""
-    settings = prepare(slots=slots, agent_slots=agent_slots)
+    settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     codes = load_all(references)
 
     async def main(stop: anyio.Event) -> None:

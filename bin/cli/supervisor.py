@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 
 from ..core.settings import Settings
-from ..sdk.client import connect
+from ..sdk.connections import connect
 from ..sdk.loop import run_loop
 from .output import say
 from .serving import describe_runtime, load_all
@@ -30,12 +30,18 @@ _PROGRAM = [sys.executable, "-c", "from agentainer_flow.cli.main import main; ma
 
 
 def supervise(
-    references: Sequence[str], *, processes: int, slots: int | None, agent_slots: int | None
+    references: Sequence[str],
+    *,
+    processes: int,
+    slots: int | None,
+    agent_slots: int | None,
+    agent_memory: int | None,
 ) -> None:
-    settings = prepare(slots=slots, agent_slots=agent_slots)
+    settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     load_all(references)
     command = [*_PROGRAM, "up", "--supervised", *references]
-    for option, value in (("--slots", slots), ("--agent-slots", agent_slots)):
+    options = {"--slots": slots, "--agent-slots": agent_slots, "--memory": agent_memory}
+    for option, value in options.items():
         command += [option, str(value)] if value else []
     code = run_loop(lambda: _run(settings, command, processes))
     sys.exit(code)

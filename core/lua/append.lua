@@ -1,3 +1,4 @@
+-- with: leases rings timers
 -- A command: append events under an idempotency key and an expected status or version.
 --
 -- Closes the race of two commands that both read "running" and both act on it: the check and the
@@ -9,7 +10,7 @@
 --       pause and resume), meta (only to create: lane, name, queues, priority,
 --       max_parallel, timeout_ms)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
---        {"mismatch"} {"missing"} {"full", queue, waiting, depth}
+--        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
 local commands = workflow_key(call.id, 'commands')
 
@@ -26,12 +27,15 @@ if log then
     return reply({ 'conflict', log.version, log.status })
   end
 elseif call.meta then
+  if call.meta.definition and redis.call('HEXISTS', shared_key('definitions'), call.meta.definition) == 0 then
+    return reply({ 'undefined' })
+  end
   for _, queue in ipairs(call.meta.queues or {}) do
     local depth = tonumber(redis.call('HGET', shared_key('queues'), queue .. ':depth') or 0)
     local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
     if depth > 0 and waiting >= depth then return reply({ 'full', queue, waiting, depth }) end
   end
-  log = { id = call.id, version = 0, digest = '', before = '', lane = call.meta.lane, name = call.meta.name, posts = {} }
+  log = new_log(call.id, 0, '', call.meta.lane, call.meta.name)
 else
   return reply({ 'missing' })
 end
@@ -44,8 +48,8 @@ local function wake(log)
   end
   redis.call('DEL', workflow_key(log.id, 'held_jobs'))
   if redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then join_ring(log) end
-  ring_bell(log.lane, 'task', log.id)
-  ring_bell(log.lane, 'job', log.id)
+  ring_once(log.lane, 'task')
+  ring_once(log.lane, 'job')
   ring_bell(log.lane, 'thaw', log.id)
 end
 

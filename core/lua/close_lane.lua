@@ -1,3 +1,4 @@
+-- with: timers
 -- A private lane's work is done: delete what it had, unless somebody adopted it meanwhile.
 --
 -- call: lane, token, sessions [session…]

@@ -1,3 +1,4 @@
+-- with: leases jobs
 -- A step asks for an agent: launched once per name, however often the step body runs.
 --
 -- Looking whether this task already has an agent of that name and recording the new one are one,
@@ -5,7 +6,7 @@
 -- holder of the task may ask. An agent that failed is launched anew: that is a retry.
 --
 -- call: id, step, index, token, effect, base (job id of the first launch), rest (JSON of the event
---       without step, index and job)
+--       without step, index and job), [memory (bytes that it asks for)]
 -- reply: {"requested", job} {"found", job, kind, data} (kind "" while it runs) {"lost"}
 local log = open_log(call.id)
 local lease = log and held(call.id, call.step, call.index, call.token)
@@ -26,6 +27,7 @@ end
 local job = launch == 1 and call.base or (call.base .. '~' .. launch)
 local record = {
   state = 'queued', step = call.step, index = call.index, effect = call.effect, launch = launch, token = '',
+  memory = call.memory,
 }
 local data = job_json(job, record) .. ',' .. string.sub(call.rest, 2)
 record.version = append(log, 'job.requested', data, lease.session, lease.version)

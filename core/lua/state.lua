@@ -1,12 +1,16 @@
+-- with: leases
 -- Change state: all changes of a call or none, with the event that says so.
 --
 -- Reading, computing and writing are one, so parallel tasks never lose an update. A task's write
 -- is refused once it lost its claim; `write` numbers its writes, so that one whose reply was lost
 -- can be asked for again and counts once. `key` does the same for anybody else.
 --
--- call: id, by, changes [{op, key, value (JSON), by (number), event (JSON of a set or append)}…],
+-- The event of a large value names its digest; the value is kept beside the log by the same call.
+--
+-- call: id, by, changes [{op, key, value (JSON), by (number), event (JSON of a set or append), digest (of a
+--       value that is not in its event)}…], [limit (bytes that a list may grow to)],
 --       [step, index, token, write], [key]
--- reply: {"appended", values} (JSON of each key after its change, or false) {"lost"} {"missing"}
+-- reply: {"appended", values} (JSON of the sum of each incr, false for the others) {"lost"} {"missing"}
 --        {"ended", status} {"refused", key, problem}
 local log = open_log(call.id)
 if not log then return reply({ 'missing' }) end
@@ -57,7 +61,12 @@ local function extend(change)
   local old = get(change.key) or '[]'
   if string.sub(old, 1, 1) ~= '[' then return nil, 'append needs a list, it holds ' .. string.sub(old, 1, 40) end
   local inside = string.sub(old, 2, -2)
-  return '[' .. inside .. (inside == '' and '' or ',') .. change.value .. ']', nil, change.event
+  local list = '[' .. inside .. (inside == '' and '' or ',') .. change.value .. ']'
+  if #list > (call.limit or math.huge) then
+    return nil, 'append would make it ' .. #list .. ' bytes, the limit is ' .. call.limit
+      .. ' (AGENTAINER_PAYLOAD_LIMIT)'
+  end
+  return list, nil, change.event
 end
 
 for i, change in ipairs(call.changes) do
@@ -68,13 +77,16 @@ for i, change in ipairs(call.changes) do
   else value, problem, fields = extend(change) end
   if problem then return reply({ 'refused', change.key, problem }) end
   current[change.key] = value
-  values[i] = value
+  values[i] = change.op == 'incr' and value
   events[i] = '{"op":"' .. change.op .. '","key":' .. cjson.encode(change.key)
     .. (fields and (',' .. fields) or '') .. '}'
 end
 
 append(log, 'state.updated', '{"changes":[' .. table.concat(events, ',') .. ']}', call.by,
   lease and lease.version)
+for _, change in ipairs(call.changes) do
+  if change.digest then redis.call('HSET', workflow_key(call.id, 'blobs'), change.digest, change.value) end
+end
 for key, value in pairs(current) do
   if value then redis.call('HSET', state, key, value) else redis.call('HDEL', state, key) end
 end

@@ -1,3 +1,4 @@
+-- with: leases jobs
 -- A step stops one of its agents. Harmless when it has ended.
 --
 -- call: id, step, index, token, job

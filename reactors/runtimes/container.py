@@ -10,7 +10,7 @@ import msgspec
 from docker.types import LogConfig, Mount
 
 from .answer import Cause, Ending, StopKind
-from .contract import Launch
+from .contract import DEFAULT_MEMORY_BYTES, Launch
 from .environment import contract_environment
 from .folder import JobFolder
 
@@ -18,7 +18,6 @@ LABEL = "agentainer."
 _MOUNT = "/agentainer"
 _NOBODY = "65534:65534"
 _ROOT = ("", "0", "root")
-_MEMORY_BYTES = 512 * 1024 * 1024
 _PIDS = 256
 _TMP = "rw,nosuid,nodev,mode=1777,size=64m"
 #: 100 MB of log at most. Docker's follower skips a file that is rotated twice before it was read,
@@ -125,7 +124,7 @@ def host_options(launch: Launch, folder: JobFolder, cpus: int) -> dict[str, Any]
 
 
 def memory_limit(launch: Launch) -> int:
-    return launch.limits.memory_bytes or _MEMORY_BYTES
+    return launch.limits.memory_bytes or DEFAULT_MEMORY_BYTES
 
 
 def ending(

@@ -30,6 +30,10 @@ OutcomeKind = Literal[
 ]
 
 
+#: Memory of an agent that asks for none. Launchers count it, also where nothing enforces it.
+DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one agent. None means the runtime's default."""
 

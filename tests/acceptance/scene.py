@@ -31,6 +31,8 @@ class Scene:
         self.folder = folder
         self.traces = folder / "traces"
         self.redis: Redis = Redis.from_url(settings.redis_url or "", decode_responses=True)
+        # Posted to from its first reader on.
+        self.redis.xgroup_create("flow:0:feed", "scene", mkstream=True)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("AGENTAINER_")},
             "AGENTAINER_REDIS_URL": settings.redis_url or "",
@@ -112,7 +114,7 @@ class Scene:
 
     def feed(self) -> Iterator[tuple[str, str]]:
         """(workflow, event type) of all workflows in the order in which it happened."""
-        entries: Any = self.redis.xrange("flow:0:shared:feed")
+        entries: Any = self.redis.xrange("flow:0:feed")
         for _, fields in entries:
             for kind, *_ in json.loads(fields["e"]):
                 yield fields["w"], kind

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import anyio
 
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.service import Service
 
 
 @asynccontextmanager
 async def serving(settings: Settings, *classes: type) -> AsyncGenerator[None, None]:
-    async with client.connect(settings) as log, anyio.create_task_group() as tasks:
+    async with connect(settings) as log, anyio.create_task_group() as tasks:
         tasks.start_soon(Service(log, [code_of(cls) for cls in classes]).run)
         yield
         tasks.cancel_scope.cancel()

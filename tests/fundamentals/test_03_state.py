@@ -49,6 +49,37 @@ def test_parallel_tasks_lose_no_update() -> None:
     assert Counting().run(items=16) == [160, 80]
 
 
+def test_large_values_are_like_any_other() -> None:
+    large = "x" * 100_000
+
+    @workflow()
+    class Large(Workflow):
+        @step()
+        def put(self, context: Context) -> None:
+            context.state["text"] = large
+            context.state.append("items", large)
+            context.state.append("items", 1)
+
+        @step(depends_on=["put"])
+        def get(self, context: Context) -> list[bool]:
+            return [context.state["text"] == large, context.state["items"] == [large, 1]]
+
+    assert Large().run() == [True, True]
+
+
+def test_list_above_the_limit_of_payloads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    @workflow()
+    class Growing(Workflow):
+        @step()
+        def grow(self, context: Context) -> None:
+            for _ in range(20):
+                context.state.append("items", "x" * 90)
+
+    monkeypatch.setenv("AGENTAINER_PAYLOAD_LIMIT", "1k")
+    with pytest.raises(WorkflowFailed, match=r"state\['items'\]: append would make it 1\d+ bytes"):
+        Growing().run()
+
+
 def test_async_steps_await_the_same_names() -> None:
     @workflow()
     class Awaited(Workflow):

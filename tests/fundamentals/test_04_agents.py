@@ -87,6 +87,19 @@ def test_unknown_image_fails_with_what_to_do() -> None:
         NoImage().run()
 
 
+def test_agent_that_needs_more_memory_than_there_is_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    @workflow()
+    class TooLarge(Workflow):
+        @step()
+        def ask(self, context: Context) -> None:
+            context.deploy_agent("small", "any", command="true", memory="1g").wait()
+            context.deploy_agent("large", "any", command="true", memory="1025m").wait()
+
+    monkeypatch.setenv("AGENTAINER_AGENT_MEMORY", "1g")
+    with pytest.raises(WorkflowFailed, match=r"cannot_start: it needs 1\.001 GiB of memory"):
+        TooLarge().run()
+
+
 def test_waiting_with_a_timeout_leaves_the_agent_running_until_stopped() -> None:
     @workflow()
     class Impatient(Workflow):

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.answers import Batch, ClaimedStep
+from agentainer_flow.core.answers import (
+    Batch,
+    Claim,
+    ClaimedJobs,
+    ClaimedStep,
+    Commit,
+    CommitOutcome,
+    Group,
+)
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.scripts import Scripts
 
 LANE = "shared"
 
@@ -53,44 +63,106 @@ class Bench:
         self, *events: tuple[str, str, int | None], token: str = "engine/1", **more: Any
     ) -> Any:
         self.commits += 1
-        given: dict[str, Any] = {"queue": [], "cancel": [], "commit": f"c{self.commits}", **more}
-        return await self.scripts.commit(
-            self.id, lane=LANE, token=token, events=list(events), by="engine", **given
-        )
+        given: dict[str, Any] = {"commit": f"c{self.commits}", **more}
+        return await commit(self.scripts, self.id, token=token, events=list(events), **given)
 
     async def claim(
         self, want: int = 10, token: str = "s/1", lease: int = 60_000
     ) -> list[ClaimedStep]:
-        return await self.scripts.claim(
-            0,
-            lane=LANE,
+        return await claim(
+            self.scripts,
             session=token.partition("/")[0],
             token=token,
             want=want,
-            definitions={"wf": ["a", "b"]},
             lease_ms=lease,
         )
+
+    async def request(self, *agents: str, **spec: Any) -> None:
+        """Ask for agents of task a[0] under these names; `claim` has to be made before."""
+        for name in agents:
+            asked = job(f"agent:a:0:{name}:1", base=name, **spec)
+            await self.scripts.request_job(self.id, **asked)
+
+    async def claim_jobs(self, token: str = "l/1", **more: Any) -> ClaimedJobs:
+        """Sizes are small here: an agent that asks for no memory has 1 byte."""
+        given: dict[str, Any] = {
+            "lane": LANE,
+            "host": "here",
+            "session": token.partition("/")[0],
+            "want": 5,
+            "lease_ms": 60_000,
+            "default_memory": 1,
+            **more,
+        }
+        return await self.scripts.claim_jobs(0, token=token, **given)
 
     async def settle(self, *indexes: int, token: str = "s/1") -> list[tuple[str, str, int]]:
         done = [e.TaskCompleted("a", index, 1, msgspec.Raw(b"1")) for index in indexes]
         results = [(x.index, token, x.type, e.encode_event(x)) for x in done]
-        return await self.scripts.settle(
-            0, session=token.partition("/")[0], groups=[(self.id, "a", results)]
+        return await settle(
+            self.scripts, session=token.partition("/")[0], groups=[(self.id, "a", results)]
         )
 
     async def types(self) -> list[str]:
         return [recorded.type for recorded in await self.log.read(self.id)]
 
 
-def job(effect: str = "agent:a:0:x:1", token: str = "s/1") -> dict[str, Any]:
-    rest = '{"attempt":1,"name":"x","spec":{"image":"i"}}'
+async def commit(
+    scripts: Scripts,
+    workflow: str,
+    *,
+    token: str = "engine/1",
+    queue: Sequence[Batch] = (),
+    cancel: Sequence[tuple[str, int]] = (),
+    events: Sequence[tuple[str, str, int | None]],
+    commit: str,
+    **more: Any,
+) -> CommitOutcome:
+    """One engine's decision on one workflow."""
+    decision = Commit(workflow, commit, list(events), list(queue), list(cancel), **more)
+    (outcome,) = await scripts.commit(0, lane=LANE, token=token, by="engine", decisions=[decision])
+    return outcome
+
+
+async def claim(
+    scripts: Scripts,
+    *,
+    session: str,
+    token: str,
+    want: int,
+    lease_ms: int,
+    definitions: dict[str, list[str]] | None = None,
+) -> list[ClaimedStep]:
+    """A worker's turn that only claims."""
+    wanted = Claim(token, want, definitions or {"wf": ["a", "b"]}, lease_ms)
+    turned = await scripts.turn(0, lane=LANE, session=session, groups=[], claim=wanted)
+    return turned.claimed
+
+
+async def settle(
+    scripts: Scripts, *, session: str, groups: list[Group]
+) -> list[tuple[str, str, int]]:
+    """A worker's turn that only settles; returns what was refused."""
+    turned = await scripts.turn(0, lane=LANE, session=session, groups=groups)
+    return turned.refused
+
+
+def job(
+    effect: str = "agent:a:0:x:1",
+    token: str = "s/1",
+    *,
+    base: str = "a-0-x",
+    **spec: Any,
+) -> dict[str, Any]:
     return {
         "step": "a",
         "index": 0,
         "token": token,
         "effect": effect,
-        "base": "a-0-x",
-        "rest": rest,
+        "base": base,
+        "rest": msgspec.json.encode(
+            {"attempt": 1, "name": "x", "spec": e.JobSpec("i", **spec)}
+        ).decode(),
     }
 
 

@@ -49,6 +49,13 @@ class Gated(Workflow):
         return context.deploy_agent("waiter", image="any", command=GATED, input=gate).wait()
 
 
+@workflow(name="hungry")
+class Hungry(Workflow):
+    @step()
+    def eat(self, context: Context) -> object:
+        return context.deploy_agent("eater", image="any", command="echo 1", memory="2g").wait()
+
+
 @workflow(name="stubborn")
 class Stubborn(Workflow):
     @step()

@@ -17,6 +17,7 @@ import msgspec
 from agentainer_flow.core import events as e
 from agentainer_flow.core import keys
 from agentainer_flow.core.log import EventLog, decode_entry
+from agentainer_flow.projections.state import whole
 from agentainer_flow.projections.workflow import fold
 
 Place = Literal["ready", "delayed", "leased", "completed", "failed", "gone"]
@@ -50,6 +51,7 @@ class Job:
     #: queued, taken, orphaned (its launcher is gone), stopping; when ended `failed` or `ended`.
     state: str = "queued"
     token: str = ""
+    memory: int = 1
 
     @property
     def settled(self) -> bool:
@@ -65,7 +67,7 @@ class Flow:
     status: str = "running"
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict[tuple[str, int], Task])
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
-    state: dict[str, int] = field(default_factory=dict[str, int])
+    state: dict[str, Any] = field(default_factory=dict[str, Any])
     cancelled: set[str] = field(default_factory=set[str])
 
     @property
@@ -200,10 +202,12 @@ async def check_fold(log: EventLog, flow: Flow, events: list[e.Recorded]) -> Non
     meta = await log.redis.hgetall(log.keys.workflow(flow.id, "meta"))
     assert view.status == meta[b"status"].decode() == flow.status
     assert (view.version, view.digest) == (int(meta[b"v"]), meta[b"dg"].decode())
-    assert {key: bytes(value) for key, value in view.state.items()} == {
+    blobs = await log.redis.hgetall(log.keys.workflow(flow.id, "blobs"))
+    payloads = {name.decode(): data for name, data in blobs.items()}
+    assert {key: whole(value, payloads) for key, value in view.state.items()} == {
         key.decode(): value for key, value in state.items()
     }
-    assert {key.decode(): int(value) for key, value in state.items()} == flow.state
+    assert {key.decode(): msgspec.json.decode(value) for key, value in state.items()} == flow.state
     assert view.unsettled_jobs == len(jobs) == len(flow.unsettled())
     assert sum(step.running for step in view.steps.values()) == len(flow.at("leased"))
     for name, job in view.jobs.items():

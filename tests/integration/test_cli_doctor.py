@@ -63,6 +63,33 @@ def test_says_which_definition_nobody_serves_and_which_agents_wait(cli: Command)
     eventually(lambda: examine(cli)[0] == 0)
 
 
+def test_says_which_agent_is_larger_than_every_launcher(cli: Command) -> None:
+    cli.begin("up", str(FLOWS), "--memory", "1g").wait_for("ready", "err")
+    workflow = cli.start("Hungry")
+    needs = f"Agent eat-0-eater of workflow {workflow} needs 2 GiB of memory and no launcher has"
+    eventually(lambda: needs in said(examine(cli)[1]))
+    assert "1 GiB" in cli("doctor").stdout
+
+    cli.begin("launcher", "--memory", "2048m").wait_for("ready", "err")
+    cli.wait_for_status("completed")
+    assert examine(cli)[0] == 0
+
+
+def test_says_which_agent_waits_for_memory(cli: Command) -> None:
+    cli.environment["AGENTAINER_AGENT_MEMORY"] = "2g"
+    cli.up()
+    cli.start("Gated", "-i", f"gate={cli.gate}")
+    eventually(lambda: "job.launched" in cli("workflow", "events", "last").stdout)
+
+    workflow = cli.start("Hungry")
+    waits = f"Agent eat-0-eater of workflow {workflow} waits until 2 GiB of memory are free."
+    eventually(lambda: waits in said(examine(cli)[1]))
+    assert examine(cli)[0] == 0
+
+    cli.gate.touch()
+    cli.wait_for_status("completed")
+
+
 def test_a_paused_workflow_waits_and_is_no_problem(cli: Command) -> None:
     cli.up()
     workflow = cli.start("Gated", "-i", f"gate={cli.gate}")

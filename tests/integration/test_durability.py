@@ -121,14 +121,17 @@ async def test_other_words_are_refused(word: str) -> None:
         load_settings(environ={}, durability=word)
 
 
-async def test_call_waits_while_the_server_takes_no_writes(servers: tuple[Server, Server]) -> None:
+@pytest.mark.parametrize(("option", "value"), [("maxmemory", 1), ("min-replicas-to-write", 2)])
+async def test_call_waits_while_the_server_takes_no_writes(
+    servers: tuple[Server, Server], option: str, value: int
+) -> None:
     primary, _ = servers
     log = EventLog(settings_for(primary.url, "redis"), primary.url)
-    primary.client.config_set("maxmemory", 1)
+    primary.client.config_set(option, value)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: log.scripts.set_queue("q", limit=3, depth=0))
         await anyio.sleep(0.2)
         assert primary.client.hget("flow:queues", "q:limit") is None
-        primary.client.config_set("maxmemory", 0)
+        primary.client.config_set(option, 0)
     assert primary.client.hget("flow:queues", "q:limit") == b"3"
     await log.close()

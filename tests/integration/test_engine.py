@@ -26,6 +26,7 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.lane import Lane
 from agentainer_flow.sdk import client, runner
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.graph import build
 from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.registry import code_of
@@ -67,7 +68,7 @@ class Wide(Workflow):
 
 @pytest.fixture
 async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         yield log
 
 

@@ -14,12 +14,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentainer_flow.core.answers import Batch, Duplicate
+from agentainer_flow.core.answers import Batch, Claim, Commit, Duplicate
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.scripts import Scripts
 from agentainer_flow.core.settings import Settings
+from agentainer_flow.sdk.task import append_change, set_change
 
 from .bench import LANE, Bench, change, job
+from .bench import claim as bench_claim
+from .bench import commit as bench_commit
+from .bench import settle as bench_settle
 from .lossy import Lossy, lossy_way
 
 pytestmark = pytest.mark.anyio
@@ -54,44 +58,35 @@ async def append__creates(bench: Bench, scripts: Scripts) -> Any:
 async def commit(bench: Bench, scripts: Scripts) -> Any:
     batch = Batch("a", NO_LIMITS, 0, [(0, 1, "null")], "{}", patience_ms=60_000)
     event = ("step.scheduled", '{"step":"a","tasks":1,"queued":1}', None)
-    return await scripts.commit(
+    return await bench_commit(
+        scripts,
         "w1",
-        lane=LANE,
-        token="engine/1",
         commit="c",
         events=[event],
         queue=[batch],
-        cancel=[],
-        by="engine",
     )
 
 
 @case
 async def commit__ends(bench: Bench, scripts: Scripts) -> Any:
-    return await scripts.commit(
+    return await bench_commit(
+        scripts,
         "w1",
-        lane=LANE,
-        token="engine/1",
         commit="c",
         events=[("workflow.completed", "{}", None)],
-        queue=[],
-        cancel=[],
-        by="engine",
         status="completed",
         version=2,
     )
 
 
 @case
-async def claim(bench: Bench, scripts: Scripts) -> Any:
+async def turn__claims(bench: Bench, scripts: Scripts) -> Any:
     await bench.queue(0, 1, 2)
-    return await scripts.claim(
-        0,
-        lane=LANE,
+    return await bench_claim(
+        scripts,
         session="s",
         token="s/1",
         want=2,
-        definitions={"wf": ["a", "b"]},
         lease_ms=60_000,
     )
 
@@ -103,11 +98,40 @@ async def claimed(bench: Bench) -> None:
 
 
 @case
-async def settle(bench: Bench, scripts: Scripts) -> Any:
+async def turn__settles(bench: Bench, scripts: Scripts) -> Any:
     await claimed(bench)
     await bench.scripts.request_job("w1", **job())
     done = (0, "s/1", "task.completed", '{"step":"a","index":0,"attempt":1}')
-    return await scripts.settle(0, session="s", groups=[("w1", "a", [done])])
+    return await bench_settle(scripts, session="s", groups=[("w1", "a", [done])])
+
+
+@case
+async def turn__hops(bench: Bench, scripts: Scripts) -> Any:
+    """A result, what the engine of the same process makes of it, and the claim of the next task."""
+    await claimed(bench)
+    version, digest = 4, (await bench.log.read("w1"))[-1].digest
+    decision = Commit(
+        "w1",
+        "c",
+        [("step.completed", '{"step":"a"}', 5), ("step.scheduled", '{"step":"b"}', 0)],
+        [Batch("b", NO_LIMITS, -1, [(0, 1, "null")], "{}")],
+        [],
+        is_whole=True,
+        seen=(version, digest),
+        settled=1,
+    )
+    done = (0, "s/1", "task.completed", '{"step":"a","index":0,"attempt":1}')
+    turned = await scripts.turn(
+        0,
+        lane=LANE,
+        session="s",
+        groups=[("w1", "a", [done])],
+        claim=Claim("s/2", 5, {"wf": ["a", "b"]}, 60_000),
+        decisions=[decision],
+        token="engine/1",
+    )
+    assert [step.step for step in turned.claimed] == ["b"]
+    return turned.claimed
 
 
 @case
@@ -138,7 +162,16 @@ async def claim_jobs(bench: Bench, scripts: Scripts) -> Any:
 
 async def take_jobs(scripts: Scripts) -> Any:
     return await scripts.claim_jobs(
-        0, lane=LANE, host="h", session="l", token="l/1", want=5, lease_ms=60_000
+        0,
+        lane=LANE,
+        host="h",
+        session="l",
+        token="l/1",
+        want=5,
+        lease_ms=60_000,
+        default_memory=1,
+        memory=3,
+        all_memory=4,
     )
 
 
@@ -188,6 +221,15 @@ async def change_state__of_a_task(bench: Bench, scripts: Scripts) -> Any:
     await claimed(bench)
     claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
     changes = [change("incr", by=1), change("append", "l", value="1", event='"value":1')]
+    return await scripts.change_state("w1", by="s", changes=changes, claim=claim)
+
+
+@case
+async def change_state__of_a_task_with_large_values(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+    settings = msgspec.structs.replace(bench.log.settings, inline_limit=1)
+    changes = [append_change("l", "large", settings), set_change("k", "large", settings)]
     return await scripts.change_state("w1", by="s", changes=changes, claim=claim)
 
 
@@ -293,7 +335,7 @@ SECOND_ANSWERS: dict[str, Any] = {
     "append__creates": Duplicate(2),
     "commit": Duplicate(3),
     "commit__ends": Duplicate(3),
-    "settle": [("w1", "a", 0)],
+    "turn__settles": [("w1", "a", 0)],
     "sweep": [0, 0, 0],
     "hand_back": [0, 0, 0],
     "project": False,

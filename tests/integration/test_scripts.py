@@ -26,7 +26,7 @@ from agentainer_flow.core.answers import (
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 
-from .bench import LANE, Bench, change, job
+from .bench import Bench, change, job
 
 pytestmark = pytest.mark.anyio
 
@@ -224,11 +224,8 @@ async def test_agent_is_requested_once_by_the_holder_of_the_task(bench: Bench) -
 async def claim_jobs(
     bench: Bench, token: str, lease: int = 60_000, host: str = "here"
 ) -> list[str]:
-    session = token.partition("/")[0]
-    claimed = await bench.scripts.claim_jobs(
-        0, lane=LANE, host=host, session=session, token=token, want=5, lease_ms=lease
-    )
-    return [job.job for job in claimed]
+    claimed = await bench.claim_jobs(token, lease_ms=lease, host=host)
+    return [job.job for job in claimed.jobs]
 
 
 async def record(

@@ -24,6 +24,7 @@ from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import (
     Appended,
     Batch,
+    ClaimedJob,
     ClaimedStep,
     Conflict,
     Duplicate,
@@ -33,8 +34,9 @@ from agentainer_flow.core.answers import (
 )
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import load_settings
+from agentainer_flow.sdk.task import append_change, delete_change, set_change
 
-from .bench import LANE, change
+from .bench import LANE, change, claim, commit, settle
 from .scripts_model import QUEUE_MAX, STEPS, Flow, Job, Model, Task, check
 
 T = TypeVar("T")
@@ -189,18 +191,9 @@ class Machine(RuleBasedStateMachine):
         return self.send(flow, *events, **more)
 
     def send(self, flow: Flow, *events: Event, token: str = "engine/1", **more: Any) -> Any:
-        given: dict[str, Any] = {"queue": [], "cancel": [], **more}
         name = self.commits.get(flow.id, "none")
         return self.do(
-            self.scripts.commit(
-                flow.id,
-                lane=LANE,
-                token=token,
-                commit=name,
-                events=list(events),
-                by="engine",
-                **given,
-            )
+            commit(self.scripts, flow.id, token=token, commit=name, events=list(events), **more)
         )
 
     @rule(name=flow_names, step=step_names, count=st.integers(1, 4), patience=delays)
@@ -337,9 +330,8 @@ class Machine(RuleBasedStateMachine):
 
     def send_claim(self, session: str, token: str, want: int) -> list[ClaimedStep]:
         return self.do(
-            self.scripts.claim(
-                0,
-                lane=LANE,
+            claim(
+                self.scripts,
                 session=session,
                 token=token,
                 want=want,
@@ -367,7 +359,9 @@ class Machine(RuleBasedStateMachine):
             return
         flow, task = found
         if stale % 4 == 0:
-            other = self.old_tokens[stale % len(self.old_tokens)]
+            # Other tasks of the same claim may have been settled before.
+            others = [token for token in self.old_tokens if token != task.token]
+            other = others[stale % len(others)]
             refused = self.send_result(flow, task, other, fails)
             assert refused == [(flow.id, task.step, task.index)]
             return
@@ -383,28 +377,45 @@ class Machine(RuleBasedStateMachine):
             event = e.TaskFailed(*place, e.Failure("ValueError", "no"))
         result = (task.index, token, event.type, e.encode_event(event))
         groups = [(flow.id, task.step, [result])]
-        return self.do(self.scripts.settle(0, session=token.partition("/")[0], groups=groups))
+        return self.do(settle(self.scripts, session=token.partition("/")[0], groups=groups))
 
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
     def count(self, choice: int, by: int, twice: bool) -> None:
+        if found := self.leased(choice):
+            flow, _ = found
+            flow.state["n"] = flow.state.get("n", 0) + by
+            answers = self.write(*found, change("incr", by=by), times=1 + twice)
+            assert answers == [[str(flow.state["n"])]] * (1 + twice)
+
+    @precondition(lambda self: self.model.all("leased"))
+    @rule(choice=choices, how=st.sampled_from(["set", "append", "delete"]), size=st.integers(0, 9))
+    def write_list(self, choice: int, how: str, size: int) -> None:
+        """Values of more than four bytes lie beside the log."""
         if not (found := self.leased(choice)):
             return
-        flow, task = found
-        claim = {
-            "step": task.step,
-            "index": task.index,
-            "token": task.token,
-            "write": self.number(),
-        }
-        flow.state["n"] = flow.state.get("n", 0) + by
-        for _ in range(1 + twice):
-            answer = self.do(
-                self.scripts.change_state(
-                    flow.id, by="w", changes=[change("incr", by=by)], claim=claim
-                )
-            )
-            assert answer == [str(flow.state["n"])]
+        flow, _ = found
+        old, item = flow.state.pop("l", []), "x" * size
+        settings = msgspec.structs.replace(self.log.settings, inline_limit=4)
+        match how:
+            case "set":
+                made = set_change("l", [item], settings)
+                flow.state["l"] = [item]
+            case "append":
+                made = append_change("l", item, settings)
+                flow.state["l"] = [*old, item]
+            case _:
+                made = delete_change("l")
+        assert self.write(*found, made) == [[None]]
+
+    def write(self, flow: Flow, task: Task, made: dict[str, Any], times: int = 1) -> list[Any]:
+        """What is answered when a task changes state, and when it asks again."""
+        place = {"step": task.step, "index": task.index, "token": task.token}
+        claim = {**place, "write": self.number()}
+        return [
+            self.do(self.scripts.change_state(flow.id, by="w", changes=[made], claim=claim))
+            for _ in range(times)
+        ]
 
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, value=st.integers(0, 3))
@@ -427,12 +438,13 @@ class Machine(RuleBasedStateMachine):
     # Agents
 
     @precondition(lambda self: self.model.all("leased"))
-    @rule(choice=choices)
-    def request_job(self, choice: int) -> None:
+    @rule(choice=choices, memory=st.sampled_from([None, 2, 4]))
+    def request_job(self, choice: int, memory: int | None) -> None:
         if not (found := self.leased(choice)):
             return
         flow, task = found
         base = f"{task.step}-{task.index}-x"
+        spec = e.JobSpec("i", memory_bytes=memory)
         answer = self.do(
             self.scripts.request_job(
                 flow.id,
@@ -441,31 +453,52 @@ class Machine(RuleBasedStateMachine):
                 token=task.token,
                 effect=f"agent:{task.step}:{task.index}:x:1",
                 base=base,
-                rest='{"attempt":1,"name":"x","spec":{"image":"i"}}',
+                rest=msgspec.json.encode({"attempt": 1, "name": "x", "spec": spec}).decode(),
             )
         )
         assert isinstance(answer, Found)
         if answer.job not in flow.jobs:
             family = [job for job in flow.jobs.values() if job.id.partition("~")[0] == base]
             assert all(job.settled for job in family)
-            flow.jobs[answer.job] = Job(answer.job, task.step, task.index)
+            flow.jobs[answer.job] = Job(answer.job, task.step, task.index, memory=memory or 1)
 
     @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
-    @rule(session=launchers, want=st.integers(1, 3))
-    def claim_jobs(self, session: str, want: int) -> None:
+    @rule(session=launchers, want=st.integers(0, 3), memory=st.sampled_from([9, 9, 3, 1]))
+    def claim_jobs(self, session: str, want: int, memory: int) -> None:
+        """By a launcher that has 3 bytes in all, or 9, and `memory` of them are free."""
         token = f"{session}/{self.number()}"
+        most = max(memory, 3)
         call: dict[str, Any] = {"lane": LANE, "host": "h", "session": session, "token": token}
-        taken = self.do(self.scripts.claim_jobs(0, want=want, lease_ms=LEASE, **call))
-        again = self.do(self.scripts.claim_jobs(0, want=9, lease_ms=LEASE, **call))
-        assert {(x.workflow, x.job) for x in again} == {(x.workflow, x.job) for x in taken}
-        for claimed in taken:
+        call |= {"lease_ms": LEASE, "memory": memory, "all_memory": most, "default_memory": 1}
+        taken = self.do(self.scripts.claim_jobs(0, want=want, **call))
+        again = self.do(self.scripts.claim_jobs(0, want=9, **call))
+        assert {(x.workflow, x.job) for x in again.jobs} == {
+            (x.workflow, x.job) for x in taken.jobs
+        }
+        slots, room = want, memory
+        for claimed in sorted(taken.jobs, key=self.is_new):
             flow = self.model.flows[claimed.workflow]
             job = flow.jobs[claimed.job]
             assert not job.token
-            assert job.state != "queued" or flow.status != "paused"
+            assert claimed.memory_bytes == job.memory
+            slots, room = slots - 1, room - job.memory
+            if job.state == "queued":
+                assert flow.status != "paused"
+                assert min(slots, room) >= 0
             job.token = token
             job.state = "stopping" if job.state == "stopping" else "taken"
-        assert len(taken) == want or not self.waiting_jobs()
+        waiting = self.waiting_jobs()
+        assert all(job.state == "queued" for job in waiting), "those that ran here are adopted"
+        if taken.awaited:
+            job = self.model.flows[taken.awaited.workflow].jobs[taken.awaited.job]
+            assert job in waiting
+            assert room < job.memory <= most
+        else:
+            assert slots <= 0 or all(job.memory > most for job in waiting)
+
+    def is_new(self, claimed: ClaimedJob) -> bool:
+        """Nobody had the agent before."""
+        return self.model.flows[claimed.workflow].jobs[claimed.job].state == "queued"
 
     def waiting_jobs(self) -> list[Job]:
         return [

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agentainer_flow.projections.queues import QueueView
 from agentainer_flow.sdk.diagnosis import diagnose
-from agentainer_flow.sdk.health import Facts, Member, Unread, Waiting
+from agentainer_flow.sdk.health import Facts, Member, Unread, Waiting, WaitingAgent
 from agentainer_flow.sdk.redis_health import crash_loses, problems
 
 NOTHING = Unread(0, 0, "9-0")
@@ -95,6 +95,33 @@ def test_paused_workflows_and_full_queues_are_told() -> None:
 def test_agents_need_a_launcher() -> None:
     assert "No launcher runs; 1 agent waits" in problem(owned(jobs_waiting=1))
     assert problem(owned(jobs_waiting=1, members=[member("launcher")])) == ""
+
+
+GIB = 1 << 30
+
+
+def test_an_agent_larger_than_every_launcher_needs_a_larger_one() -> None:
+    agents = [WaitingAgent("w1", "fetch-0-x", GIB), WaitingAgent("w2", "think-0-y", 12 * GIB)]
+    small, large = (member("launcher", memory_bytes=size * GIB) for size in (2, 8))
+    facts = owned(jobs_waiting=2, agents=agents, members=[small, large])
+
+    assert problem(facts) == (
+        "Agent think-0-y of workflow w2 needs 12 GiB of memory and no launcher has more than "
+        "8 GiB; start one with `agentainer launcher --memory`, or ask for less."
+    )
+    unlimited = member("launcher", memory_bytes=None)
+    assert problem(replace(facts, members=[small, unlimited])) == ""
+    dead = member("launcher", memory_bytes=None, lease_left_s=-1.0)
+    assert "no launcher has more than 2 GiB" in problem(replace(facts, members=[small, dead]))
+    assert "and 1 more agent like it;" in problem(replace(facts, agents=[*agents, agents[1]]))
+
+
+def test_an_agent_that_waits_for_memory_is_told() -> None:
+    agents = [WaitingAgent("w1", "fetch-0-x", GIB, awaited=True), WaitingAgent("w1", "y", GIB)]
+    facts = owned(agents=agents, members=[member("launcher", memory_bytes=GIB)])
+
+    assert problem(facts) == ""
+    assert waiting(facts) == "Agent fetch-0-x of workflow w1 waits until 1 GiB of memory are free."
 
 
 def test_due_timers_need_a_clock() -> None:

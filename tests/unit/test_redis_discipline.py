@@ -20,13 +20,13 @@ ROOMS = sorted(path.name for path in ROOT.iterdir() if (path / "__init__.py").ex
 #: `make_client` is the constructor of connection.py; a bare `Redis` is a type.
 CLIENT = re.compile(
     r"\b(Redis|StrictRedis|RedisCluster|Sentinel|\w*ConnectionPool)(\(|\.from_\w+\()"
-    r"|\bredis\.from_url\(|\bmake_client\("
+    r"|\bredis\.from_url\(|\b(make_client|Wire|Tail)\("
 )
 WRITE = re.compile(
     r"\.(xadd|xack|xackdel|xclaim|xautoclaim|xdel|xdelex|xgroup_delconsumer)\("
     r"|['\"](XADD|XACK|XACKDEL|XCLAIM|XAUTOCLAIM|XDEL|XDELEX|DELCONSUMER)\b"
 )
-MAKERS = re.compile(r"core/(connection|embedded\w*)\.py")
+MAKERS = re.compile(r"core/(connection|wire|tail|embedded\w*)\.py")
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -59,6 +59,7 @@ def test_streams_are_written_by_scripts_only() -> None:
         "pool = BlockingConnectionPool.from_url(url)",
         "client = redis.from_url(url)",
         "client = make_client(url)",
+        "wire = Wire(url)",
     ],
 )
 def test_a_client_is_recognised(line: str) -> None:

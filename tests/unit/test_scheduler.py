@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import Bind, Definition, Fan, StepSpec
 from agentainer_flow.projections.workflow import ALL, WorkflowView, apply
+from agentainer_flow.reactors.binding import Cache
 from agentainer_flow.reactors.scheduler import CHUNK, Decision, decide
 
 RAW = msgspec.Raw
@@ -31,7 +32,7 @@ class Story:
 
     def decide(self) -> Decision:
         touched, self.view.touched = self.view.touched, set()
-        return decide(self.view, self.definition, {}, touched)
+        return decide(self.view, self.definition, Cache(), touched)
 
     def advance(self) -> list[str]:
         decision = self.decide()

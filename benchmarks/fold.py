@@ -1,0 +1,70 @@
+"""Events per second when a long log is replayed: read from Redis, decoded and folded."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agentainer_flow.core.log import EventLog, decode_entry
+from agentainer_flow.core.tail import Entry
+from agentainer_flow.projections.workflow import fold
+from agentainer_flow.sdk.connections import connect
+from agentainer_flow.sdk.loop import run_loop
+
+from .errors import NotOnce
+from .figures import Measured
+from .flows import AsyncFanOut
+from .runs import Run, run_all
+from .stage import ENGINE, Stage, worker
+
+PAGE = 1000
+
+
+def measure(stage: Stage) -> Measured:
+    with stage.empty():
+        run = _write(stage, 1_000 if stage.quick else 50_000)
+
+        async def main() -> Measured:
+            async with connect() as log:
+                return await _replay(log, run)
+
+        return run_loop(main)
+
+
+def _write(stage: Stage, tasks: int) -> Run:
+    """A log of two events per task, as a fan-out leaves it."""
+    with stage.serving(ENGINE, worker("AsyncFanOut")) as processes:
+
+        async def main() -> Run:
+            async with connect() as log:
+                (run,) = await run_all(log, [AsyncFanOut()], processes, tasks, items=tasks)
+                return run
+
+        return run_loop(main)
+
+
+async def _replay(log: EventLog, run: Run) -> Measured:
+    begun = time.perf_counter()
+    view = fold(run.workflow, await log.read(run.workflow))
+    replayed = time.perf_counter() - begun
+    entries = await _entries(log, run.workflow)
+    begun = time.perf_counter()
+    again = fold(run.workflow, map(decode_entry, entries))
+    folded = time.perf_counter() - begun
+    if not view.version == again.version == run.events or view.status != "completed":
+        raise NotOnce(f"{run.workflow}: folded to {view.version} of {run.events} events")
+    return {
+        "events": run.events,
+        "replay_events_per_s": run.events / replayed,
+        "decode_and_fold_events_per_s": run.events / folded,
+    }
+
+
+async def _entries(log: EventLog, workflow: str) -> list[Entry]:
+    redis: Any = log.redis
+    entries: list[Entry] = []
+    after = "-"
+    while page := await redis.xrange(log.keys.events(workflow), min=after, count=PAGE):
+        entries += page
+        after = "(" + page[-1][0].decode()
+    return entries

@@ -1,0 +1,201 @@
+-- Take ready tasks: many per call, in turns over workflows, within all limits; the caller closes the logs.
+--
+-- Taking a task, recording who has it and appending `task.started` are one, so no task is lost
+-- between queue and worker and none is started twice. A claim whose reply was lost comes again
+-- with the same token and gets the same tasks.
+--
+-- claim: token, want, definitions {name: [step…]}, lease_ms
+-- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
+
+local claimed = {}
+
+-- The tasks of a claim that was applied before.
+local function recall(session, token)
+  for _, holding in ipairs(redis.call('HKEYS', flow_key('session:' .. session))) do
+    local id, step = string.match(holding, '^(.*)|(.+)$')
+    local tasks = {}
+    for _, value in ipairs(id and redis.call('HVALS', leased_key(id, step)) or {}) do
+      local lease = parse_lease(value)
+      if lease.token == token then tasks[#tasks + 1] = { lease.entry, lease.version } end
+    end
+    if #tasks > 0 then
+      local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
+      claimed[#claimed + 1] = { id, name, step, limits_of(id, step).args, tasks }
+    end
+  end
+end
+
+-- How many more tasks of a step may run, and which shared limit says so when it is none.
+local function room(log, step, limits)
+  local free, blocker = math.huge, nil
+  local function bound(max, running, resource)
+    if max - running < free then
+      free = max - running
+      blocker = resource
+    end
+  end
+  if limits.max > 0 then bound(limits.max, redis.call('HLEN', leased_key(log.id, step))) end
+  if limits.all > 0 then bound(limits.all, log.running) end
+  local of_queue, of_all = limits_of_queue(limits.queue)
+  local running = shared_key('running')
+  if of_queue > 0 then
+    local resource = 'queue:' .. limits.queue
+    bound(of_queue, counted(running, resource), resource)
+  end
+  if of_all > 0 then bound(of_all, counted(running, 'queue:*'), 'queue:*') end
+  if limits.key_max > 0 then
+    local resource = 'key:' .. limits.key
+    bound(limits.key_max, counted(running, resource), resource)
+  end
+  return free, blocker
+end
+
+-- Returns how many were taken, and whether some are left.
+local function take(log, step, limits, n, claim)
+  local ready = workflow_key(log.id, 'ready:' .. step)
+  local entries = redis.call('LPOP', ready, n)
+  if not entries then return 0, false end
+  local head, tail = '{"step":"' .. step .. '","index":', ',"worker":"' .. call.session .. '"}'
+  local tasks, leases = {}, {}
+  for i, entry in ipairs(entries) do
+    local index, attempt, cause = string.match(entry, '^%[(%d+),(%d+),%d+,(%d+),')
+    local version = append(log, 'task.started', head .. index .. ',"attempt":' .. attempt .. tail, call.session, cause)
+    tasks[i] = { entry, version }
+    leases[2 * i - 1] = index
+    leases[2 * i] = claim.token .. ' ' .. version .. ' ' .. entry
+  end
+  for i = 1, #leases, 500 do
+    redis.call('HSET', leased_key(log.id, step), unpack(leases, i, math.min(i + 499, #leases)))
+  end
+  log.running = log.running + #tasks
+  count_claim(call.session, log.id .. '|' .. step, #tasks)
+  count_running(limits, #tasks)
+  count_waiting(limits.queue, -#tasks)
+  claimed[#claimed + 1] = { log.id, log.name, step, limits.args, tasks }
+  return #tasks, #tasks == n and redis.call('EXISTS', ready) == 1
+end
+
+-- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
+-- whether it could give more, to this worker or to one that has other steps. A workflow that only
+-- waits for a shared limit is noted there, and comes back when a slot is free.
+local function visit(log, share, known, claim)
+  local taken, more = 0, false
+  local function look(step)
+    if not known[step] then
+      more = true
+      return
+    end
+    local limits = limits_of(log.id, step)
+    local free, blocker = room(log, step, limits)
+    local n, left = math.min(share - taken, free), true
+    if n > 0 then
+      n, left = take(log, step, limits, n, claim)
+      taken = taken + n
+      free = free - n
+    end
+    if not left then
+      redis.call('SREM', workflow_key(log.id, 'ready'), step)
+    elseif free > 0 then
+      more = true
+    elseif blocker then
+      redis.call('SADD', shared_key('blocked:' .. blocker), call.p .. '|' .. log.id)
+    else
+      -- It was given the turn of a shared slot, but has its own limits against it.
+      pass_on(limits, 1)
+    end
+  end
+  for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end
+  return taken, more
+end
+
+-- Workflows that had nothing for this worker.
+local idle, idle_count = {}, 0
+
+-- The workflows at the heads of the rings, first those of a higher priority, then those that have
+-- waited longest: {score, id, definition}; and whether there may be more behind them.
+local function line_up(definitions, want)
+  local line, is_cut = {}, false
+  local most = want + idle_count
+  for definition in pairs(definitions) do
+    local heads = redis.call('ZRANGE', ring_key(call.lane, definition), 0, most - 1, 'WITHSCORES')
+    is_cut = is_cut or #heads == 2 * most
+    for i = 1, #heads, 2 do
+      if not idle[heads[i]] then line[#line + 1] = { tonumber(heads[i + 1]), heads[i], definition } end
+    end
+  end
+  table.sort(line, function(one, other)
+    if one[1] ~= other[1] then return one[1] < other[1] end
+    return one[2] < other[2]
+  end)
+  return line, is_cut
+end
+
+local function priority_of(place) return math.ceil(-place[1] / PRIORITY) end
+
+-- Give each of the workflows that wait in line from `first` to `last` its share, in turns, as long as
+-- tasks are wanted; returns how many were taken.
+local function take_turns(line, first, last, want, definitions, claim)
+  local left, turn, waiting = want, turn_now(), {}
+  for i = first, last do waiting[#waiting + 1] = line[i] end
+  while left > 0 and #waiting > 0 do
+    local share, again, before = math.max(1, math.floor(left / #waiting)), {}, left
+    for _, place in ipairs(waiting) do
+      if left <= 0 then break end
+      local id, definition = place[2], place[3]
+      local log, taken, more = open_log(id), 0, false
+      if log and log.status == 'running' then
+        taken, more = visit(log, math.min(share, left), definitions[definition], claim)
+      end
+      if taken == 0 and not idle[id] then
+        idle[id] = true
+        idle_count = idle_count + 1
+      end
+      turn = turn + 1
+      local ring = ring_key(call.lane, definition)
+      if more then
+        redis.call('ZADD', ring, ring_score(log, turn), id)
+        again[#again + 1] = place
+      else
+        redis.call('ZREM', ring, id)
+      end
+      left = left - taken
+    end
+    if left == before then break end  -- those that are left have nothing for this worker
+    waiting = again
+  end
+  return want - left
+end
+
+-- Serve each priority before the next lower one.
+local function take_in_order(line, want, definitions, claim)
+  local left, first = want, 1
+  while first <= #line and left > 0 do
+    local last = first
+    while line[last + 1] and priority_of(line[last + 1]) == priority_of(line[first]) do last = last + 1 end
+    left = left - take_turns(line, first, last, left, definitions, claim)
+    first = last + 1
+  end
+  return want - left
+end
+
+local function claim_tasks(claim)
+  local last = redis.call('HGET', flow_key('claims'), call.session)
+  if last == claim.token then
+    recall(call.session, claim.token)
+    return claimed
+  end
+  redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
+  local definitions = {}
+  for definition, steps in pairs(claim.definitions) do
+    definitions[definition] = {}
+    for _, step in ipairs(steps) do definitions[definition][step] = true end
+  end
+  local left = claim.want
+  while left > 0 do
+    local line, is_cut = line_up(definitions, left)
+    left = left - take_in_order(line, left, definitions, claim)
+    if #line == 0 or not is_cut then break end
+  end
+  redis.call('HSET', flow_key('claims'), call.session, claim.token)
+  return claimed
+end

@@ -1,0 +1,110 @@
+-- Whose turn it is, and who waits for a limit.
+--
+-- A ring has the workflows of one definition that have claimable tasks. Its scores are turns (tenths
+-- of ms); each step of priority is worth more than any wait.
+--
+-- `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none; not there: no limits), the
+-- parallelism of the workflow under "*", and the arguments of a step's tasks under "args:<step>". Queues and concurrency keys are shared by all workflows: what runs is counted in
+-- `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:…`.
+
+local PRIORITY = 1e14
+
+local function turn_now()
+  return clock[1] * 10000 + math.floor(clock[2] / 100)
+end
+
+local function ring_score(log, turn)
+  return string.format('%.0f', turn - log.priority * PRIORITY)
+end
+
+local function ring_key(lane, name, partition)
+  return call.ns .. 'flow:' .. (partition or call.p) .. ':' .. lane .. ':ring:' .. name
+end
+
+local function join_ring(log)
+  redis.call('ZADD', ring_key(log.lane, log.name, log.partition), 'NX', ring_score(log, turn_now()), log.id)
+end
+
+local NO_LIMITS = '0|default||0'
+
+-- Limits of a step, and the arguments that its tasks share.
+local function limits_of(id, step)
+  local texts = redis.call('HMGET', workflow_key(id, 'limits'), step, '*', 'args:' .. step)
+  local max, queue, key, key_max = string.match(texts[1] or NO_LIMITS, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+  return {
+    max = tonumber(max), queue = queue, key = key, key_max = tonumber(key_max), all = tonumber(texts[2] or 0),
+    args = texts[3] or '{}',
+  }
+end
+
+local function count_running(limits, n)
+  count(shared_key('running'), 'queue:' .. limits.queue, n)
+  count(shared_key('running'), 'queue:*', n)
+  if limits.key ~= '' then count(shared_key('running'), 'key:' .. limits.key, n) end
+end
+
+local function count_waiting(queue, n)
+  count(shared_key('waiting'), queue, n)
+end
+
+-- Most tasks that a queue, and all queues together, may run; 0: any number.
+local queue_limits = {}
+
+local function limits_of_queue(queue)
+  local known = queue_limits[queue]
+  if not known then
+    local texts = redis.call('HMGET', shared_key('queues'), queue .. ':limit', '*:limit')
+    known = { tonumber(texts[1] or 0), tonumber(texts[2] or 0) }
+    queue_limits[queue] = known
+  end
+  return known[1], known[2]
+end
+
+-- Let workflows that waited for a shared limit join their rings again, one per slot that is free.
+-- Those that were paused or have nothing ready any more use none and are passed over.
+local function unblock(resource, n)
+  while n > 0 do
+    local member = redis.call('SPOP', shared_key('blocked:' .. resource))
+    if not member then return end
+    local partition, id = string.match(member, '^(%d+)|(.*)$')
+    local log = open_log(id)
+    if log and log.status == 'running' and redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then
+      n = n - 1
+      log.partition = partition
+      join_ring(log)
+      ring_once(log.lane, 'task', partition)
+    end
+  end
+end
+
+-- Slots of shared limits that became free go to who waits for them.
+local function pass_on(limits, n)
+  local of_queue, of_all = limits_of_queue(limits.queue)
+  if of_queue > 0 then unblock('queue:' .. limits.queue, n) end
+  if of_all > 0 then unblock('queue:*', n) end
+  if limits.key ~= '' then unblock('key:' .. limits.key, n) end
+end
+
+-- n tasks of a step, claimed by one session, no longer run.
+local function free_slots(log, step, session, n)
+  log.running = log.running - n
+  count_claim(session, log.id .. '|' .. step, -n)
+  local limits = limits_of(log.id, step)
+  count_running(limits, -n)
+  pass_on(limits, n)
+  return limits
+end
+
+local function release_task(log, step, lease)
+  redis.call('HDEL', leased_key(log.id, step), lease.index)
+  free_slots(log, step, lease.session, 1)
+end
+
+local function make_ready(log, step, queue, entries, front)
+  local key = workflow_key(log.id, 'ready:' .. step)
+  for i = 1, #entries, 500 do
+    redis.call(front and 'LPUSH' or 'RPUSH', key, unpack(entries, i, math.min(i + 499, #entries)))
+  end
+  redis.call('SADD', workflow_key(log.id, 'ready'), step)
+  count_waiting(queue, #entries)
+end

@@ -1,0 +1,40 @@
+"""Wait for what comes next in streams, on a connection of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .wire import Wire
+
+#: Longest blocking read, seconds.
+BLOCK = 5.0
+
+Fields = dict[bytes, bytes]
+Entry = tuple[bytes, Fields]
+
+
+class Tail:
+    """Reads that block: they would hold up other calls of their connection."""
+
+    def __init__(self, url: str) -> None:
+        self._wire = Wire(url)
+
+    async def read(
+        self, after: Mapping[str, str], *, count: int, block: float = BLOCK
+    ) -> list[tuple[str, list[Entry]]]:
+        """(key, entries) of streams that have entries above the ids in `after`.
+
+        Waits up to `block` seconds for the first. Raises redis.exceptions.RedisError.
+        """
+        command = ["XREAD", "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS"]
+        answer = await self._wire.call(*command, *after, *after.values())
+        return [(key.decode(), [_entry(raw) for raw in entries]) for key, entries in answer or ()]
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+
+def _entry(raw: Any) -> Entry:
+    name, fields = raw
+    return name, dict(zip(fields[::2], fields[1::2], strict=True))

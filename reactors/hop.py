@@ -1,0 +1,143 @@
+"""The short way from one step to the next, where engine and worker share a process.
+
+The worker is about to record a result; the engine, which has the workflow in memory, decides what
+follows from it before that is done. Result, decision and the claim of the next task then go out as
+one call, instead of three with two wake-ups between them.
+
+A hop is a guess that nobody else wrote to the log in between. The script checks it: where it was
+wrong the result is recorded all the same, and the engine goes the long way, by its feed. Only plain
+steps hop: a guess must cost little, and in a fan-out hardly a result makes anything follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ..core import events as e
+from ..core.answers import Appended, ClaimedStep, Commit, Turned
+from ..core.log import EventLog
+from ..projections.workflow import WorkflowView, apply, branch
+from .binding import NeedsBlob, result_of
+from .engine import Engine, apply_all, recorded
+from .held import Held
+from .scheduler import Decision, decide
+
+_decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How the one task of a plain step ended. `cause` is the version of its `task.started`."""
+
+    workflow: str
+    step: str
+    event: e.TaskCompleted | e.TaskFailed
+    worker: str
+    cause: int
+
+
+class Hop(msgspec.Struct, frozen=True):
+    """A workflow, held for ourselves until the call is answered, and what is to follow in it."""
+
+    held: Held
+    result: Result
+    decision: Decision
+    commit: Commit
+
+
+class Hops:
+    """Prepare the decisions that go along with results, and take in what became of them."""
+
+    def __init__(self, log: EventLog, engine: Engine) -> None:
+        self._engine = engine
+        self._inline_limit = log.settings.inline_limit
+
+    @property
+    def token(self) -> str:
+        return self._engine.lane.token
+
+    def prepare(self, result: Result) -> Hop | None:
+        """What follows from a result; None where the long way has to be gone."""
+        held = self._engine.holdings.get(result.workflow)
+        if held is None or held.is_busy or not self.token:
+            return None
+        view = held.view
+        if view.status != "running" or view.step(result.step).total != 1:
+            return None
+        trial = branch(view, result.step)
+        apply(trial, _recorded(result, view.version + 1, view.updated_ms))
+        decision = self._decide(held, trial)
+        if decision is None:
+            return None
+        held.take_now()
+        commit = self._engine.commit_of(held, decision)
+        commit.seen, commit.settled = (view.version, view.digest), 1
+        commit.version = None  # `seen` says more
+        return Hop(held, result, decision, commit)
+
+    def _decide(self, held: Held, trial: WorkflowView) -> Decision | None:
+        try:
+            decision = decide(trial, held.definition, held.cache, trial.touched)
+            if decision.finish:
+                data = result_of(held.definition, trial, held.cache.blobs)
+                if len(data) > self._inline_limit:
+                    return None
+                decision.complete(e.WorkflowCompleted(result=msgspec.Raw(data)), trial.version)
+        except NeedsBlob:
+            return None
+        return decision
+
+    async def finish(self, hops: list[Hop], turned: Turned) -> None:
+        """Take in what the call came to."""
+        again: list[Held] = []
+        try:
+            for hop, outcome, end in zip(hops, turned.outcomes, turned.ends, strict=True):
+                if isinstance(outcome, Appended):
+                    again += self._take_in(hop, outcome, turned.claimed, end)
+            await self._engine.advance(again)
+        finally:
+            for hop in hops:
+                hop.held.release()
+
+    def give_up(self, hops: Iterable[Hop]) -> None:
+        """The call was not answered: go the long way."""
+        for hop in hops:
+            self._engine.holdings.drop(hop.held.view.id)
+            hop.held.release()
+
+    def _take_in(
+        self, hop: Hop, outcome: Appended, claimed: list[ClaimedStep], end: tuple[int, str]
+    ) -> list[Held]:
+        """Advance the view; returns the workflow when there is more to decide."""
+        held, view, decision = hop.held, hop.held.view, hop.decision
+        first = view.version + 1
+        events = [_recorded(hop.result, first, outcome.ts)]
+        events += recorded(decision, first + 1, outcome.ts)
+        events += _started(view.id, claimed, hop.result.worker, outcome.ts)
+        version, digest = end
+        if decision.cancel or events[-1].version != version:
+            # More was written than we know. The feed has it, unless nothing is left to decide.
+            self._engine.holdings.drop(view.id)
+            return []
+        apply_all(view, events, digest)
+        if view.ended or not decision.is_whole:
+            return [held]
+        view.touched.clear()
+        self._engine.show(held)
+        return []
+
+
+def _recorded(result: Result, version: int, ts: int) -> e.Recorded:
+    return e.Recorded(version, ts, result.event, result.worker, result.cause)
+
+
+def _started(
+    workflow: str, claimed: list[ClaimedStep], worker: str, ts: int
+) -> Iterator[e.Recorded]:
+    """The events of tasks of a workflow that the same call gave to the worker."""
+    for step in claimed:
+        for task in step.tasks if step.workflow == workflow else ():
+            index, attempt, _, cause, _ = _decode_entry(task.entry)
+            event = e.TaskStarted(step.step, index, attempt, worker)
+            yield e.Recorded(task.version, ts, event, worker, cause)
