@@ -18,10 +18,12 @@ from agentainer_flow.projections.invariants import KEYS
 from agentainer_flow.sdk import check as checking
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.check import Checked, Question, check
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.service import ROLES, Service
 
 from .bench import change
+from .bench import claim as take
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +50,7 @@ async def log(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[EventLog, None]:
     monkeypatch.setattr(checking, "PAUSE", 0.01)
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         yield log
 
 
@@ -74,9 +76,8 @@ async def halfway(log: EventLog) -> str:
     await carry(log, workflow, ["scheduler"], to='"scheduled"')
     await log.redis.xgroup_setid(log.keys.feed(0), "engine", "$")
     claim: dict[str, Any] = {"step": "each", "index": 0, "token": f"{SESSION}/1"}
-    await log.scripts.claim(
-        0,
-        lane="shared",
+    await take(
+        log.scripts,
         session=SESSION,
         token=f"{SESSION}/1",
         want=1,
@@ -272,10 +273,10 @@ ENDED: dict[str, tuple[Break, int, str]] = {
         KEYS,
         "its events would stay for ever",
     ),
-    "arguments are left": (
-        lambda r, w: r.hset(f"workflow:{w}:args", "each", "{}"),
+    "limits are left": (
+        lambda r, w: r.hset(f"workflow:{w}:limits", "each", "0|default||0"),
         KEYS,
-        "its args is still there",
+        "its limits is still there",
     ),
     "a turn is left": (
         lambda r, w: r.zadd("flow:0:shared:ring:checked", {w: 1}),
