@@ -126,7 +126,7 @@ class _Look:
     async def _look_at_shared(self, names: Sequence[str]) -> None:
         workflows = {name: (self._stories[name], self._kept[name]) for name in self._stories}
         self._found += check_shared(await self._reader.shared(names), workflows)
-        self._found += unowned(names)
+        self._found += unowned(names, self._log.keys.partitions)
         for name in names:
             if name.startswith("flow:") and name.endswith(":feed"):
                 entries = await self._reader.entries(self._log.keys.prefix + name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from zlib import crc32
 
 import msgspec
 
@@ -58,7 +59,7 @@ class Shared(msgspec.Struct):
 
 def check_shared(shared: Shared, workflows: All) -> list[Violation]:
     """All workflows that there are have to be given."""
-    found = [*_counters(shared, workflows)]
+    found = [*_counters(shared, workflows), *_homes(shared, workflows)]
     for partition in shared.partitions:
         mine = {name: workflows[name] for name in sorted(partition.listed & set(workflows))}
         open_ones = {name: one for name, one in mine.items() if not one[0].ended}
@@ -84,6 +85,21 @@ def _counters(shared: Shared, workflows: All) -> Iterator[Violation]:
             waiting[story.graph.step(step).queue] += len(entries)
     yield from _differences("running", shared.running, running)
     yield from _differences("waiting", shared.waiting, waiting)
+
+
+def _homes(shared: Shared, workflows: All) -> Iterator[Violation]:
+    """A workflow is in the partition that its id says: elsewhere nobody would look for it."""
+    listed = {one.number: one.listed for one in shared.partitions}
+    for name in sorted(workflows):
+        home = crc32(name.encode()) % max(1, len(listed))
+        places = sorted(number for number, names in listed.items() if name in names)
+        if places != [home]:
+            text = f"it belongs to partition {home} and is listed in {_places(places)}"
+            yield Violation(name, 0, 2, text)
+
+
+def _places(numbers: list[int]) -> str:
+    return " and ".join(map(str, numbers)) or "none"
 
 
 def _differences(

@@ -1,0 +1,101 @@
+"""How many partitions there are is fixed once; everything looks at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import pytest
+from redis import Redis
+
+from agentainer_flow.core.errors import SettingsError
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.settings import Settings, load_settings
+from agentainer_flow.sdk import client
+from agentainer_flow.sdk.check_keys import KeyReader, unowned
+
+from .command import Command
+
+pytestmark = pytest.mark.anyio
+
+
+def asking_for(settings: Settings, partitions: int | None, **more: Any) -> Settings:
+    return msgspec.structs.replace(settings, partitions=partitions, **more)
+
+
+async def number(settings: Settings) -> int:
+    async with client.connect(settings) as log:
+        return log.keys.partitions
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    async with client.connect(asking_for(settings, 3)) as log:
+        yield log
+
+
+async def test_the_first_use_fixes_the_number(settings: Settings) -> None:
+    assert await number(asking_for(settings, 3)) == 3
+    assert await number(asking_for(settings, 3)) == 3
+    assert await number(settings) == 3
+
+
+async def test_whoever_asks_for_none_gets_one_partition(settings: Settings) -> None:
+    assert await number(settings) == 1
+    with pytest.raises(SettingsError, match=r"AGENTAINER_PARTITIONS: expected 1, .* got 3. Unset"):
+        await number(asking_for(settings, 3))
+
+
+async def test_each_namespace_has_a_number_of_its_own(settings: Settings) -> None:
+    assert await number(asking_for(settings, 3)) == 3
+    assert await number(asking_for(settings, 2, namespace="other")) == 2
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "257", "many"])
+def test_a_number_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"(?i)partitions"):
+        load_settings({"AGENTAINER_PARTITIONS": text})
+
+
+async def test_check_finds_keys_of_no_partition(log: EventLog) -> None:
+    await log.redis.sadd("flow:2:active", "w1")
+    await log.redis.sadd("flow:3:active", "w1")
+    names = await KeyReader(log).names()
+    (violation,) = unowned(names, log.keys.partitions)
+    assert violation.text == "key flow:3:active is in none of the 3 partitions"
+
+
+@pytest.fixture
+def three(cli: Command) -> Command:
+    """The command on a Redis with three partitions; one use fixes that."""
+    cli("workflow", "list", AGENTAINER_PARTITIONS="3")
+    return cli
+
+
+def test_runs_in_process_end_in_any_partition(three: Command) -> None:
+    for _ in range(4):
+        assert three.run("Greet", "-i", "name=7").returncode == 0
+    checked = three.ask("check", "--all")
+    assert (checked["clean"], checked["counts"]["ended"]) == (True, 4)
+
+
+def test_listings_look_at_all_partitions(three: Command) -> None:
+    ids = [three.start("Greet", "-i", "name=8") for _ in range(9)]
+    assert {one["id"] for one in three.ask("workflow", "list")} == set(ids)
+    for workflow in ids:
+        assert three.ask("workflow", "status", workflow[:-2])["id"] == workflow
+
+
+def test_check_finds_a_workflow_that_is_not_where_it_belongs(
+    three: Command, settings: Settings
+) -> None:
+    three.run("Greet", "-i", "name=7")
+    workflow = three.ask("workflow", "status", "last")["id"]
+    home = crc32(workflow.encode()) % 3
+    with Redis.from_url(settings.redis_url or "") as redis:
+        redis.rename(f"flow:{home}:workflows", f"flow:{(home + 1) % 3}:workflows")
+    done = three("check", "--all", "--json")
+    said = f"it belongs to partition {home} and is listed in {(home + 1) % 3}"
+    assert (done.returncode, said in done.stdout) == (1, True)
