@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator
 from typing import Any
 from zlib import crc32
 
+import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 from redis import Redis
 
+from agentainer_flow import AsyncContext, Workflow, parallel, step, workflow
 from agentainer_flow.core.errors import SettingsError
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings, load_settings
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.check_keys import KeyReader, unowned
+from agentainer_flow.sdk.handle import Handle
+from agentainer_flow.sdk.registry import code_of
+from tests.fundamentals.serving import serving
 
 from .command import Command
 
@@ -84,8 +91,8 @@ def test_runs_in_process_end_in_any_partition(three: Command) -> None:
 def test_listings_look_at_all_partitions(three: Command) -> None:
     ids = [three.start("Greet", "-i", "name=8") for _ in range(9)]
     assert {one["id"] for one in three.ask("workflow", "list")} == set(ids)
-    for workflow in ids:
-        assert three.ask("workflow", "status", workflow[:-2])["id"] == workflow
+    for name in ids:
+        assert three.ask("workflow", "status", name[:-2])["id"] == name
 
 
 def test_check_finds_a_workflow_that_is_not_where_it_belongs(
@@ -99,3 +106,56 @@ def test_check_finds_a_workflow_that_is_not_where_it_belongs(
     done = three("check", "--all", "--json")
     said = f"it belongs to partition {home} and is listed in {(home + 1) % 3}"
     assert (done.returncode, said in done.stdout) == (1, True)
+
+
+class Gauge:
+    """How many tasks run in this process, and how many at most did."""
+
+    now = most = 0
+
+
+@workflow(name="partitioned")
+class Partitioned(Workflow):
+    @step()
+    @parallel()
+    async def work(self, context: AsyncContext, item: int) -> int:
+        Gauge.now += 1
+        Gauge.most = max(Gauge.most, Gauge.now)
+        await anyio.lowlevel.checkpoint()
+        Gauge.now -= 1
+        return item
+
+    @step()
+    async def total(self, context: AsyncContext, work_results: list[int]) -> int:
+        return sum(work_results)
+
+
+async def start_in(log: EventLog, partition: int, *, items: int) -> Handle:
+    """Start a workflow that belongs to this partition."""
+    for number in itertools.count():
+        key = f"{partition}/{number}"
+        prepared = client.prepare(
+            code_of(Partitioned), None, {"items": items}, log.settings, key=key
+        )
+        if log.keys.partition(prepared.workflow) == partition:
+            return Handle(await client.create(log, prepared), log.settings)
+    raise AssertionError
+
+
+async def test_one_process_serves_all_partitions_with_the_slots_of_one(log: EventLog) -> None:
+    Gauge.most = 0
+    handles = [await start_in(log, partition, items=40) for partition in range(3)]
+    async with serving(asking_for(log.settings, 3, slots=2), Partitioned):
+        assert [await handle.result(timeout=60) for handle in handles] == [780, 780, 780]
+    assert Gauge.most == 2
+
+
+async def test_a_busy_partition_leaves_slots_to_the_others(log: EventLog) -> None:
+    large = await start_in(log, 0, items=3000)
+    async with serving(asking_for(log.settings, 3, slots=1), Partitioned):
+        async for recorded in large.events():
+            if recorded.type == "task.completed":
+                break
+        small = [await start_in(log, partition, items=3) for partition in (1, 2)]
+        assert [await handle.result(timeout=60) for handle in small] == [3, 3]
+        assert await large.status() == "running"
