@@ -172,17 +172,15 @@ class Engine:
         self.holdings.drop(workflow)
 
     async def _load(self, workflow: str, events: list[e.Recorded]) -> Held:
-        is_whole_story = not (
-            events and events[0].version == 1 and events[-1].version == len(events)
-        )
-        if is_whole_story:
+        is_told = bool(events) and events[0].version == 1 and events[-1].version == len(events)
+        if not is_told:
             events = await self._log.read(workflow)
         if not events:
             raise WorkflowNotFound(workflow)
         view = fold(workflow, events)
         view.touched.add(ALL)
         definition = await self._log.get_definition(view.definition_digest)
-        return self.holdings.add(Held(view, definition, is_proven=is_whole_story))
+        return self.holdings.add(Held(view, definition, is_proven=not is_told))
 
     async def _apply(self, held: Held, events: list[e.Recorded], previous: str) -> None:
         """Advance the view by events of the feed; read the log where they do not follow."""

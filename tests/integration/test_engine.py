@@ -292,8 +292,9 @@ async def test_a_successor_knows_what_its_predecessor_committed(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Service(log, [code_of(Fine)], roles=["scheduler"]).run)
             with anyio.fail_after(10):
-                while "step.scheduled" not in await types_of(log, handle):
-                    await anyio.sleep(0.01)
+                async for batch in log.follow(handle.id):
+                    if "step.scheduled" in {recorded.type for recorded in batch}:
+                        break
             tasks.cancel_scope.cancel()
     async with serving(settings, Fine):
         assert await handle.result(timeout=20) == 1
