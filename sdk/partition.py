@@ -13,14 +13,13 @@ from ..core.bell import Bell
 from ..core.log import EventLog
 from ..reactors.capacity import Capacity
 from ..reactors.clock import Clock
-from ..reactors.engine import Engine
-from ..reactors.hop import Hops
 from ..reactors.janitor import Janitor
-from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.contract import Runtime
 from ..reactors.session import Session
+from ..reactors.share import Share
+from ..reactors.tenure import Tenures
 from .graph import WorkflowCode
 from .worker import Worker
 
@@ -37,6 +36,8 @@ class Common(msgspec.Struct, frozen=True):
     tasks: Capacity
     agents: Capacity
     open_runtime: Callable[[], Awaitable[Runtime]]
+    #: Of the lanes; None: there is one partition, or no scheduler here.
+    share: Share | None = None
 
 
 class PartitionRoles:
@@ -51,8 +52,8 @@ class PartitionRoles:
         #: What gives up what it owns, in this order.
         self._owners: list[Main] = []
         self._drains: list[Main] = []
-        #: The short way to the engine, when this process has one.
-        self._hops: Hops | None = None
+        #: Its engine, when this process has one.
+        self._tenures: Tenures | None = None
         add = {
             "scheduler": self._add_scheduler,
             "clock": self._add_clock,
@@ -82,11 +83,11 @@ class PartitionRoles:
 
     def _add_scheduler(self) -> None:
         projector = Projector(self._log)
-        lane = Lane(self._log, partition=self._partition)
-        engine = Engine(self._log, lane, projector)
-        self._hops = Hops(self._log, engine)
-        self._mains += [projector.run, engine.run]
-        self._owners.append(lane.release)
+        tenures = self._tenures = Tenures(
+            self._log, projector, partition=self._partition, share=self._common.share
+        )
+        self._mains += [projector.run, tenures.run]
+        self._owners.append(tenures.release)
         self._add_session("scheduler")
 
     def _add_clock(self) -> None:
@@ -104,7 +105,7 @@ class PartitionRoles:
             self._common.codes,
             partition=self._partition,
             capacity=self._common.tasks,
-            hops=self._hops,
+            find_hops=self._tenures.hops if self._tenures else None,
             name=self._common.names["worker"],
         )
         self._mains.append(worker.run)
