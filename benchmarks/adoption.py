@@ -9,6 +9,7 @@ import docker
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured
@@ -26,7 +27,7 @@ def measure(stage: Stage) -> Measured:
         settings["LEASE"] = "1"
 
     async def main() -> Measured:
-        async with client.connect() as log:
+        async with connect() as log:
             try:
                 return await _measure(stage, log, count)
             finally:
@@ -39,7 +40,7 @@ def measure(stage: Stage) -> Measured:
 async def _measure(stage: Stage, log: EventLog, count: int) -> Measured:
     with stage.serving(ENGINE, worker("Sleepers")) as processes:
         with stage.serving(("launcher",)):
-            (workflow,) = await start_all(log, [Sleepers()], items=count)
+            (workflow,) = await start_all([Sleepers()], items=count)
             await until(lambda: _has(log, workflow, count, adopted=False))
             before = containers(await log.installation())
         # Leaving the block has killed the launcher.

@@ -6,7 +6,7 @@ import itertools
 
 from agentainer_flow import Workflow
 from agentainer_flow.projections.listing import newest_id
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured, percentile

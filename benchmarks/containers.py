@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from agentainer_flow import Workflow
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from . import adoption, bare_docker

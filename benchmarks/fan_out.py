@@ -7,7 +7,7 @@ from statistics import median
 
 from agentainer_flow import Workflow
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .bare_loop import tasks_per_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentainer_flow import Workflow
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured

@@ -8,7 +8,7 @@ from typing import Any
 from agentainer_flow.core.log import EventLog, decode_entry
 from agentainer_flow.core.tail import Entry
 from agentainer_flow.projections.workflow import fold
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .errors import NotOnce

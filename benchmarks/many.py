@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import anyio
 
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .figures import Measured

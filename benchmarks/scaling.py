@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 
 from .fan_out import fan_out_s

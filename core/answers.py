@@ -34,6 +34,10 @@ class Missing(msgspec.Struct, frozen=True):
     """Not applied: there is no such workflow."""
 
 
+class Undefined(msgspec.Struct, frozen=True):
+    """Not applied: the definition is not stored yet."""
+
+
 class Fenced(msgspec.Struct, frozen=True):
     """Not applied: the lane has another owner."""
 
@@ -50,7 +54,7 @@ class Full(msgspec.Struct, frozen=True):
     depth: int
 
 
-CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full
+CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full | Undefined
 CommitOutcome = Appended | Duplicate | Conflict | Fenced
 
 

@@ -32,6 +32,9 @@ PROMISED = (7, 0)
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
 
+#: Of INFO: Valkey says which Redis it is like, and its own version.
+VERSION = re.compile(r"^(redis|valkey)_version:(\d+\.\d+\S*)", re.MULTILINE)
+
 #: States without an exception of their own in redis-py: a full disk, a script that runs on, and
 #: replicas that are away (min-replicas-to-write).
 _PASSING_WORDS = ("MISCONF", "BUSY ", "NOREPLICAS")
@@ -110,10 +113,11 @@ class Connection:
         Raises RedisUnavailable.
         """
         try:
-            info: dict[str, Any] = await self.redis.info("server")
+            info: bytes = await self.wire.call("INFO", "server")
         except (exceptions.RedisError, OSError) as error:
             raise RedisUnavailable(redact(self.url), _say(error)) from error
-        found = str(info.get("valkey_version") or info.get("redis_version"))
+        versions = dict(VERSION.findall(info.decode()))
+        found = versions.get("valkey") or versions["redis"]
         if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
             needed = ".".join(str(part) for part in PROMISED)
             problem = f"it has version {found}, needed is {needed} or newer: upgrade it"

@@ -9,8 +9,7 @@
     workflow:<id>:commands             HASH    idempotency key -> outcome of the first call
     workflow:<id>:effects              HASH    recorded effects of steps, by name
     workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
-    workflow:<id>:args                 HASH    arguments of steps that have tasks out
-    workflow:<id>:limits               HASH    max_workers of those steps (0: none)
+    workflow:<id>:limits               HASH    limits and arguments of steps that have tasks out
     workflow:<id>:timers               HASH    timers -> when and what
     workflow:<id>:held_jobs            LIST    jobs that wait for the end of a pause
     workflow:<id>:ready                SET     steps with ready tasks

@@ -33,6 +33,7 @@ from .runtimes.contract import (
     Runtime,
     Started,
 )
+from .runtimes.daemon import patiently
 from .session import Session
 
 log = structlog.get_logger()
@@ -243,7 +244,8 @@ class Launcher:
     async def _carry_out(self, launch: Launch, token: str) -> None:
         try:
             runtime = await self._get_runtime()
-            started = await runtime.start(launch)
+            # A daemon that is away for a moment fails no agent, and may have begun to start it.
+            started = await patiently(lambda: runtime.start(launch))
         except (CannotLaunch, RuntimeUnavailable, OSError, ValueError) as error:
             kind = error.kind if isinstance(error, CannotLaunch) else "cannot_start"
             await self._record(launch, token, e.JobFailed, {"error": e.Failure(kind, str(error))})

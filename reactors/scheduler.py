@@ -51,7 +51,7 @@ class Decision(msgspec.Struct):
     status: str | None = None
     #: The run's result is to be recorded with the last event.
     finish: bool = False
-    #: Nothing is left to decide on what the view knows.
+    #: Nothing is left to do on what the view knows. The end of a workflow leaves its documents.
     is_whole: bool = True
 
     def __bool__(self) -> bool:
@@ -65,7 +65,12 @@ class Decision(msgspec.Struct):
     def complete(self, event: e.WorkflowCompleted, version: int) -> None:
         """End the workflow well, because of the last event there is."""
         self.add(event, 1 - len(self.events) if self.events else version)
-        self.status = "completed"
+        self.end("completed")
+
+    def end(self, status: str) -> None:
+        """The workflow ends with this decision."""
+        self.status = status
+        self.is_whole = False
 
 
 def decide(
@@ -276,14 +281,14 @@ def _wind_down(view: WorkflowView, decision: Decision, limit_s: float | None) ->
         return
     if view.status == "cancelling":
         decision.add(e.WorkflowCancelled(view.reason), None)
-        decision.status = "cancelled"
+        decision.end("cancelled")
         return
     if view.timed_out:
         failure = e.Failure("WorkflowTimeout", f"the run took longer than {limit_s} s")
         decision.add(e.WorkflowFailed(failure), None)
-        decision.status = "failed"
+        decision.end("failed")
         return
     step = next(step for step in view.steps.values() if step.status == "failed")
     failure = step.error or e.Failure("Unknown", "the step failed without saying why")
     decision.add(e.WorkflowFailed(failure, step.id, step.failed_index), step.version or None)
-    decision.status = "failed"
+    decision.end("failed")

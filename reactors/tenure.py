@@ -48,5 +48,9 @@ class Tenures:
                 log.info("engine.lane_given_up", partition=self._partition)
                 self._begin()
 
+    async def rest(self) -> None:
+        """Finish what is under way, begin nothing more."""
+        await self._engine.rest()
+
     async def release(self) -> None:
         await self.lane.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from ..core import keys as spelled
 from ..core.log import EventLog
 from ..projections.invariants import (
+    Counters,
     Graph,
     Kept,
     Lane,
@@ -105,15 +106,44 @@ class KeyReader:
             left: list[int] = await pipe.execute()
         return {part: ms for part, ms in zip(names, left, strict=True) if ms != -2}
 
-    async def shared(self, names: Iterable[str]) -> Shared:
+    async def counters(self, graphs: Mapping[str, Graph]) -> Counters | None:
+        """What is counted, and what there is of workflows under way, at one moment.
+
+        None when there are others than those whose graphs are given.
+        """
+        redis, keys = self._redis, self._keys
+        active = [keys.flow(number, "active") for number in range(keys.partitions)]
+        places = [
+            (workflow, step.id)
+            for key in active
+            for workflow in sorted(await self._members(key))
+            if workflow in graphs
+            for step in graphs[workflow].steps
+        ]
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(keys.shared("running"))
+            pipe.hgetall(keys.shared("waiting"))
+            for key in active:
+                pipe.smembers(key)
+            for workflow, step in places:
+                pipe.hlen(keys.workflow(workflow, "leased", step))
+                pipe.llen(keys.workflow(workflow, "ready", step))
+            running, waiting, *rest = await pipe.execute()
+        there = {name.decode() for names in rest[: len(active)] for name in names}
+        if there - {workflow for workflow, _ in places}:
+            return None
+        numbers = rest[len(active) :]
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return Counters(_numbers(running), _numbers(waiting), dict(zip(places, pairs, strict=True)))
+
+    async def shared(self, names: Iterable[str], graphs: Mapping[str, Graph]) -> Shared:
         """What workflows share; `names` are those of all keys."""
         known = list(names)
         prefix = self._keys.shared("blocked:")
         blocked = [name for name in known if name.startswith("flow:blocked:")]
         return Shared(
             [await self._partition(number, known) for number in range(self._keys.partitions)],
-            running=await self._numbers(self._keys.shared("running")),
-            waiting=await self._numbers(self._keys.shared("waiting")),
+            await self.counters(graphs),
             blocked={
                 name.removeprefix("flow:blocked:"): await self._members(
                     prefix + name.removeprefix("flow:blocked:")
@@ -138,7 +168,7 @@ class KeyReader:
             if name.startswith(statuses):
                 found.by_status[name.removeprefix(statuses)] = await self._ranked(key)
             elif (session := _SESSION.fullmatch(name)) and int(session[1]) == number:
-                found.holdings[session[2]] = await self._numbers(key)
+                found.holdings[session[2]] = _numbers(await self._redis.hgetall(key))
             elif (lane := _LANE.fullmatch(name)) and int(lane[1]) == number:
                 await self._add(found.lanes.setdefault(lane[2], Lane()), lane[3], key)
         return found
@@ -165,9 +195,6 @@ class KeyReader:
             found |= {fields[b"w"].decode() for _, fields in news}
         return found
 
-    async def _numbers(self, key: str) -> dict[str, int]:
-        return {name: int(value) for name, value in _texts(await self._redis.hgetall(key)).items()}
-
     async def _fields(self, key: str) -> set[str]:
         return {name.decode() for name in await self._redis.hkeys(key)}
 
@@ -183,6 +210,10 @@ def unowned(names: Iterable[str], partitions: int) -> list[Violation]:
     known = list(names)
     pattern = owned(spelled.__doc__ or "")
     return [*check_owned(known, pattern), *check_places(known, partitions)]
+
+
+def _numbers(found: dict[bytes, bytes]) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in found.items()}
 
 
 def _texts(found: dict[bytes, bytes]) -> dict[str, str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio.to_thread
 import msgspec
 
 from ..core import events as e
-from ..core.answers import Appended, CommandOutcome, Conflict, Duplicate, Full, Mismatch, Missing
+from ..core.answers import (
+    Appended,
+    CommandOutcome,
+    Conflict,
+    Duplicate,
+    Full,
+    Mismatch,
+    Missing,
+    Undefined,
+)
 from ..core.definition import Definition
-from ..core.embedded import ensure
 from ..core.errors import (
     DefinitionError,
     IdempotencyConflict,
@@ -26,7 +31,7 @@ from ..core.ids import digest, new_key, new_workflow_id
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
-from ..core.settings import Settings, load_settings
+from ..core.settings import Settings
 from .graph import WorkflowCode
 
 ACTIVE = ["created", "running", "paused"]
@@ -34,22 +39,6 @@ ACTIVE = ["created", "running", "paused"]
 RETRY_AFTER = 5.0
 
 _encode = msgspec.json.Encoder().encode
-
-
-@asynccontextmanager
-async def connect(settings: Settings | None = None) -> AsyncGenerator[EventLog, None]:
-    """Open the log on the configured Redis, or on the embedded one, started when it must be."""
-    settings = settings or load_settings()
-    url = settings.redis_url
-    if url is None:
-        url = await anyio.to_thread.run_sync(ensure, settings)
-    log = EventLog(settings, url)
-    try:
-        await log.open()
-        yield log
-    finally:
-        with anyio.CancelScope(shield=True):
-            await log.close()
 
 
 class Prepared(msgspec.Struct):
@@ -125,7 +114,6 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
 
     The same idempotency key with the same content is harmless. Raises IdempotencyConflict.
     """
-    await log.put_definition(run.code.definition)
     inline, blobs = await _store_inputs(log, run)
     created = e.WorkflowCreated(
         run.code.name,
@@ -137,21 +125,23 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
         msgspec.Raw(_encode(run.items)),
     )
     events: list[e.Event] = [created, e.WorkflowStarted()]
-    outcome = await _command(
-        log,
-        run.workflow,
-        events,
-        key=run.key,
-        status="running",
-        meta=_meta(run.code.definition, lane),
-    )
+    guard: dict[str, Any] = {"key": run.key or new_key(), "meta": _meta(run.code.definition, lane)}
+    outcome = await _command(log, run.workflow, events, status="running", **guard)
+    if isinstance(outcome, Undefined):
+        await log.put_definition(run.code.definition)
+        outcome = await _command(log, run.workflow, events, status="running", **guard)
     _check(run.workflow, outcome)
     return run.workflow
 
 
 def _meta(definition: Definition, lane: str) -> dict[str, Any]:
     queues = sorted({step.queue for step in definition.steps})
-    meta: dict[str, Any] = {"lane": lane, "name": definition.name, "queues": queues}
+    meta: dict[str, Any] = {
+        "lane": lane,
+        "name": definition.name,
+        "definition": definition.digest,
+        "queues": queues,
+    }
     if definition.priority:
         meta["priority"] = definition.priority
     if definition.max_parallel:
@@ -239,7 +229,7 @@ def _check(workflow: str, outcome: CommandOutcome) -> None:
     match outcome:
         case Appended() | Duplicate():
             return
-        case Missing():
+        case Missing() | Undefined():
             raise WorkflowNotFound(workflow)
         case Conflict(status=status):
             raise Refused(f"workflow {workflow} is {status}; that cannot be done to it now")

@@ -16,6 +16,7 @@ from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
 from ..projections.workflow import WorkflowView, fold
 from . import client
+from .connections import shared
 from .execution import load
 from .portal import call, iterate
 from .task import read_state
@@ -34,47 +35,47 @@ class Handle:
 
     async def document(self) -> WorkflowDocument:
         """Everything about the run as of now, folded from its log."""
-        async with client.connect(self._settings) as log:
-            view = await read_view(log, self.id)
-            return document(view, await log.get_definition(view.definition_digest))
+        log = await shared(self._settings)
+        view = await read_view(log, self.id)
+        return document(view, await log.get_definition(view.definition_digest))
 
     async def result(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the result.
 
         Raises WorkflowFailed, WorkflowCancelled; AgentTimeout after `timeout` seconds.
         """
-        async with client.connect(self._settings) as log:
-            try:
-                with anyio.fail_after(timeout):
-                    end = await wait_ended(log, self.id)
-            except TimeoutError:
-                raise AgentTimeout(f"workflow {self.id} still runs after {timeout} s") from None
-            return await result_of(log, self.id, end)
+        log = await shared(self._settings)
+        try:
+            with anyio.fail_after(timeout):
+                end = await wait_ended(log, self.id)
+        except TimeoutError:
+            raise AgentTimeout(f"workflow {self.id} still runs after {timeout} s") from None
+        return await result_of(log, self.id, end)
 
     async def events(self, after: int = 0) -> AsyncIterator[Recorded]:
         """Events above version `after`: first those there are, then live, until the run ends."""
-        async with client.connect(self._settings) as log:
-            async for recorded in follow_to_end(log, self.id, after=after):
-                yield recorded
+        log = await shared(self._settings)
+        async for recorded in follow_to_end(log, self.id, after=after):
+            yield recorded
 
     async def state(self) -> dict[str, Any]:
-        async with client.connect(self._settings) as log:
-            return await read_state(log, self.id)
+        log = await shared(self._settings)
+        return await read_state(log, self.id)
 
     async def pause(self, *, freeze: bool = False) -> None:
         """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.pause(log, self.id, freeze=freeze)
+        log = await shared(self._settings)
+        await client.pause(log, self.id, freeze=freeze)
 
     async def resume(self) -> None:
         """Go on after a pause. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.resume(log, self.id)
+        log = await shared(self._settings)
+        await client.resume(log, self.id)
 
     async def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
-        async with client.connect(self._settings) as log:
-            await client.cancel(log, self.id, reason=reason)
+        log = await shared(self._settings)
+        await client.cancel(log, self.id, reason=reason)
 
 
 class SyncHandle:

@@ -52,6 +52,8 @@ class PartitionRoles:
         #: What gives up what it owns, in this order.
         self._owners: list[Main] = []
         self._drains: list[Main] = []
+        #: What decides on the last results.
+        self._rests: list[Main] = []
         #: Its engine, when this process has one.
         self._tenures: Tenures | None = None
         add = {
@@ -76,17 +78,23 @@ class PartitionRoles:
         for drain in self._drains:
             await drain()
 
+    async def rest(self) -> None:
+        """Once no task runs any more: decide on the last results, bring documents up to date."""
+        for rest in self._rests:
+            await rest()
+
     async def hand_over(self) -> None:
         """Once nothing runs any more: give up what is owned."""
         for let_go in self._owners:
             await let_go()
 
     def _add_scheduler(self) -> None:
-        projector = Projector(self._log)
+        projector = Projector(self._log, partition=self._partition)
         tenures = self._tenures = Tenures(
             self._log, projector, partition=self._partition, share=self._common.share
         )
         self._mains += [projector.run, tenures.run]
+        self._rests.append(tenures.rest)
         self._owners.append(tenures.release)
         self._add_session("scheduler")
 

@@ -29,6 +29,7 @@ from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
 from . import client
+from .connections import connect, shared
 from .execution import Run
 from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
@@ -51,7 +52,7 @@ async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | No
     settings = settings or load_settings()
     log_to_stderr(settings)
     prepared = _prepare(workflow, inputs, settings)
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         runner = _Runner(log, prepared, workflow)
         return await runner.run()
 
@@ -64,8 +65,8 @@ def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
 async def astart(workflow: object, inputs: dict[str, Any]) -> Handle:
     settings = load_settings()
     prepared = _prepare(workflow, inputs, settings)
-    async with client.connect(settings) as log:
-        return Handle(await client.create(log, prepared), settings)
+    log = await shared(settings)
+    return Handle(await client.create(log, prepared), settings)
 
 
 def _prepare(workflow: object, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
@@ -81,7 +82,7 @@ class _Runner:
         self.id = prepared.workflow
         partition = log.keys.partition(self.id)
         lane = f"run:{self.id}"
-        self._projector = Projector(log)
+        self._projector = Projector(log, partition=partition)
         self._lane = Lane(log, partition=partition, name=lane)
         self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)

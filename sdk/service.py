@@ -80,6 +80,8 @@ class Service:
                 await (stop or anyio.Event()).wait()
                 with anyio.move_on_after(self._log.settings.grace):
                     await self._in_all(PartitionRoles.drain)
+                with anyio.move_on_after(FAREWELL):
+                    await self._in_all(PartitionRoles.rest)
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.move_on_after(FAREWELL, shield=True):

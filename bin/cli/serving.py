@@ -15,7 +15,7 @@ from ..core.errors import RuntimeUnavailable
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
-from ..sdk.client import connect
+from ..sdk.connections import connect
 from ..sdk.graph import WorkflowCode
 from ..sdk.loop import run_loop
 from ..sdk.registry import load

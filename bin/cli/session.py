@@ -10,7 +10,7 @@ from ..core.log import EventLog
 from ..core.logging import log_to_stderr
 from ..core.settings import Settings, load_settings
 from ..projections.listing import find_ids, newest_id
-from ..sdk.client import connect
+from ..sdk.connections import connect
 from ..sdk.loop import run_loop
 from .problems import Ambiguous
 

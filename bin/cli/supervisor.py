@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 
 from ..core.settings import Settings
-from ..sdk.client import connect
+from ..sdk.connections import connect
 from ..sdk.loop import run_loop
 from .output import say
 from .serving import describe_runtime, load_all

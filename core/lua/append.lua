@@ -1,4 +1,3 @@
--- with: leases rings timers
 -- A command: append events under an idempotency key and an expected status or version.
 --
 -- Closes the race of two commands that both read "running" and both act on it: the check and the
@@ -10,7 +9,7 @@
 --       pause and resume), meta (only to create: lane, name, queues, priority,
 --       max_parallel, timeout_ms)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
---        {"mismatch"} {"missing"} {"full", queue, waiting, depth}
+--        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
 local commands = workflow_key(call.id, 'commands')
 
@@ -27,6 +26,9 @@ if log then
     return reply({ 'conflict', log.version, log.status })
   end
 elseif call.meta then
+  if call.meta.definition and redis.call('HEXISTS', shared_key('definitions'), call.meta.definition) == 0 then
+    return reply({ 'undefined' })
+  end
   for _, queue in ipairs(call.meta.queues or {}) do
     local depth = tonumber(redis.call('HGET', shared_key('queues'), queue .. ':depth') or 0)
     local waiting = tonumber(redis.call('HGET', shared_key('waiting'), queue) or 0)
@@ -45,8 +47,8 @@ local function wake(log)
   end
   redis.call('DEL', workflow_key(log.id, 'held_jobs'))
   if redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then join_ring(log) end
-  ring_bell(log.lane, 'task', log.id)
-  ring_bell(log.lane, 'job', log.id)
+  ring_once(log.lane, 'task')
+  ring_once(log.lane, 'job')
   ring_bell(log.lane, 'thaw', log.id)
 end
 

@@ -1,4 +1,3 @@
--- with: leases jobs
 -- A launcher takes jobs, within the slots and the memory that its host has free.
 --
 -- Taking a job and recording who has it are one. A job that was cancelled while it waited is no
@@ -40,7 +39,7 @@ local function recall()
 end
 
 local function tell_awaited(id, job, record)
-  if record.awaited then ring_bell(call.lane, 'job', id, job) end
+  if record.awaited then ring_once(call.lane, 'job') end
   record.awaited = nil
 end
 

@@ -1,4 +1,3 @@
--- with: leases rings timers jobs committing
 -- An engine's decisions on workflows of its lane; each one is applied or not by itself.
 --
 -- call: lane, token, by, decisions [decision…] (see parts/committing.lua)
@@ -12,7 +11,7 @@ for i, decision in ipairs(call.decisions) do
     outcomes[i] = commit_decision(log, decision, call.by)
     log.is_known = decision.is_whole
     close_log(log)
-    if log.has_work then ring_bell(log.lane, 'task', log.id) end
+    if log.has_work then ring_once(log.lane, 'task') end
   end
 end
 return reply(outcomes)

@@ -1,4 +1,3 @@
--- with: leases rings timers
 -- Let due timers happen: retries become ready, tasks that waited too long fail, runs time out.
 --
 -- A timer leaves both its places in the call that acts on it, so however many clocks there are and
@@ -11,7 +10,7 @@ local timers = timer_key(call.lane)
 local function retry(log, step, entry)
   make_ready(log, step, limits_of(log.id, step).queue, { entry })
   join_ring(log)
-  ring_bell(log.lane, 'task', log.id)
+  ring_once(log.lane, 'task')
 end
 
 local function give_up_waiting(log, step, first, last, attempt)

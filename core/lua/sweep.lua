@@ -1,4 +1,3 @@
--- with: leases rings timers jobs
 -- Take over from the dead: give their tasks and jobs back, adopt their private lanes.
 --
 -- Reading that a session is past its deadline and taking what it held are one, so a worker that
@@ -44,7 +43,7 @@ local function take_tasks(log, session, step)
     end
   end
   join_ring(log)
-  ring_bell(log.lane, 'task', log.id)
+  ring_once(log.lane, 'task')
 end
 
 local function take_jobs(log, session)
@@ -75,7 +74,7 @@ local function take_session(session)
     if counts[1] >= call.limit then return end
   end
   redis.call('DEL', key)
-  deltas[key] = nil
+  memory.deltas[key] = nil
   redis.call('ZREM', flow_key('sessions'), session)
   redis.call('HDEL', flow_key('claims'), session)
   redis.call('HDEL', flow_key('about'), session)
@@ -103,8 +102,8 @@ local function adopt(lane)
     end
     close_log(log)
     if redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then join_ring(log) end
-    ring_bell(SHARED, 'task', id)
-    ring_bell(SHARED, 'job', id)
+    ring_once(SHARED, 'task')
+    ring_once(SHARED, 'job')
     redis.call('DEL', ring_key(lane, log.name), timer_key(lane))
   end
   redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'),

@@ -11,12 +11,13 @@ from .kept import Kept, check_kept
 from .leftovers import check_leftovers, check_owned, check_places, owned
 from .limits import check_limits
 from .projected import check_projections
-from .shared import Lane, Partition, Shared, check_shared
+from .shared import Counters, Lane, Partition, Shared, check_shared
 from .story import Story
 from .violation import KEYS, Notes, Violation
 
 __all__ = [
     "KEYS",
+    "Counters",
     "Counts",
     "Entry",
     "Graph",

@@ -12,7 +12,7 @@ from .story import Story
 from .violation import KEYS, Violation
 
 #: Parts of a workflow's keys that only one under way has.
-PASSING = ("ready", "leased", "jobs", "args", "limits", "effects", "timers", "held_jobs")
+PASSING = ("ready", "leased", "jobs", "limits", "effects", "timers", "held_jobs")
 
 #: What the placeholders of the list stand for; others are one word without a colon.
 _PLACEHOLDERS = {"p": r"\d+", "lane": r"(shared|run:[^:]+)", "session": r".+", "limit": r".+"}

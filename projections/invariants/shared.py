@@ -1,7 +1,7 @@
 """What workflows share in Redis against what each has: counters, sessions, lanes, listings.
 
-Reading it all is not one moment, so what moves meanwhile may seem wrong: whoever asks looks twice
-and takes what is said in the same words both times.
+Reading it all is not one moment, so what moves meanwhile may seem wrong: whoever asks looks again
+and takes what is said in the same words each time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from .graph import Graph
 from .kept import Kept
 from .story import Story
 from .violation import KEYS, Violation
@@ -47,19 +48,30 @@ class Partition(msgspec.Struct):
     orphans: set[str] = set()
 
 
+class Counters(msgspec.Struct):
+    """What is counted over all workflows, and what there is to count, read at one moment."""
+
+    running: dict[str, int] = {}
+    waiting: dict[str, int] = {}
+    #: (workflow, step) -> leases and ready tasks.
+    there: dict[tuple[str, str], tuple[int, int]] = {}
+
+
 class Shared(msgspec.Struct):
     """The keys of all partitions, and those of none."""
 
     partitions: list[Partition] = []
-    running: dict[str, int] = {}
-    waiting: dict[str, int] = {}
+    #: None when workflows came and went too fast.
+    counters: Counters | None = None
     #: Limit -> `<partition>|<workflow>`.
     blocked: dict[str, set[str]] = {}
 
 
 def check_shared(shared: Shared, workflows: All) -> list[Violation]:
     """All workflows that there are have to be given."""
-    found = [*_counters(shared, workflows), *_homes(shared, workflows)]
+    graphs = {name: story.graph for name, (story, _) in workflows.items()}
+    found = [*check_counters(shared.counters, graphs)] if shared.counters else []
+    found += _homes(shared, workflows)
     for partition in shared.partitions:
         mine = {name: workflows[name] for name in sorted(partition.listed & set(workflows))}
         open_ones = {name: one for name, one in mine.items() if not one[0].ended}
@@ -71,20 +83,18 @@ def check_shared(shared: Shared, workflows: All) -> list[Violation]:
     return sorted(found)
 
 
-def _counters(shared: Shared, workflows: All) -> Iterator[Violation]:
+def check_counters(counters: Counters, graphs: Mapping[str, Graph]) -> Iterator[Violation]:
     running: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
-    for story, kept in workflows.values():
-        for step, leases in kept.leased.items():
-            spec = story.graph.step(step)
-            running[f"queue:{spec.queue}"] += len(leases)
-            running["queue:*"] += len(leases)
-            if spec.concurrency:
-                running[f"key:{spec.concurrency.key}"] += len(leases)
-        for step, entries in kept.ready.items():
-            waiting[story.graph.step(step).queue] += len(entries)
-    yield from _differences("running", shared.running, running)
-    yield from _differences("waiting", shared.waiting, waiting)
+    for (workflow, name), (leases, ready) in counters.there.items():
+        step = graphs[workflow].step(name)
+        running[f"queue:{step.queue}"] += leases
+        running["queue:*"] += leases
+        if step.concurrency:
+            running[f"key:{step.concurrency.key}"] += leases
+        waiting[step.queue] += ready
+    yield from _differences("running", counters.running, running)
+    yield from _differences("waiting", counters.waiting, waiting)
 
 
 def _homes(shared: Shared, workflows: All) -> Iterator[Violation]:

@@ -16,11 +16,14 @@ import anyio.to_thread
 import docker
 import msgspec
 import requests
+import structlog
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import CancellableStream
 from urllib3.exceptions import HTTPError
 
 from ...core.errors import RuntimeUnavailable
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -185,11 +188,16 @@ class Daemon:
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask until the daemon answers: it may be restarting, and the job goes on meanwhile."""
-    for delay_s in _backoff():
-        with suppress(RuntimeUnavailable):
+    delays_s = _backoff()
+    waiting = False
+    while True:
+        try:
             return await ask()
-        await anyio.sleep(delay_s)
-    raise AssertionError("the backoff never ends")
+        except RuntimeUnavailable as error:
+            if not waiting:
+                log.warning("docker.away", problem=str(error))
+            waiting = True
+        await anyio.sleep(next(delays_s))
 
 
 def _backoff() -> Generator[float, None, None]:

@@ -119,13 +119,13 @@ class DockerRuntime:
 
     async def stop(self, launch: Launch) -> None:
         """SIGTERM, SIGKILL after the grace period, and wait until it is done."""
-        await self._stop(launch, "cancelled")
+        await patiently(lambda: self._stop(launch, "cancelled"))
 
     async def freeze(self, launch: Launch) -> None:
-        await self._switch(self._daemon.api.pause, launch)
+        await patiently(lambda: self._switch(self._daemon.api.pause, launch))
 
     async def thaw(self, launch: Launch) -> None:
-        await self._switch(self._daemon.api.unpause, launch)
+        await patiently(lambda: self._switch(self._daemon.api.unpause, launch))
 
     async def _switch(self, switch: Callable[[str], None], launch: Launch) -> None:
         """Pause or unpause; a container that is so already, or gone, is left alone."""
@@ -139,11 +139,12 @@ class DockerRuntime:
         """Delete container and folder, killing what still runs."""
         folder = self._folder(launch)
         async with folder.locked():
-            await self._clear(launch, folder)
+            await patiently(lambda: self._clear(launch, folder))
 
     async def leftovers(self) -> list[tuple[str, str]]:
         mine = {"label": f"{LABEL}installation={self._installation}"}
-        found = await self._daemon.ask(self._daemon.api.containers, all=True, filters=mine)
+        api = self._daemon.api
+        found = await patiently(lambda: self._daemon.ask(api.containers, all=True, filters=mine))
         labels = [one["Labels"] for one in found]
         jobs = {(one[f"{LABEL}workflow"], one[f"{LABEL}job"]) for one in labels}
         files = await anyio.to_thread.run_sync(remaining, self._results, self._installation)

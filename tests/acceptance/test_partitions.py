@@ -12,6 +12,7 @@ import anyio
 
 from agentainer_flow.core.settings import load_settings
 from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 
 from .role_flows import Many
@@ -25,7 +26,7 @@ def begin(scene: Scene, workflows: int) -> list[str]:
 
     async def main() -> list[str]:
         settings = load_settings(scene.environment)
-        async with client.connect(settings) as log:
+        async with connect(settings) as log:
             runs = [
                 client.prepare(code_of(Many), None, {"items": ITEMS}, settings)
                 for _ in range(workflows)

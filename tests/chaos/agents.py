@@ -156,7 +156,7 @@ class DockerAgents:
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as tar:
             tar.add(busybox.resolve(), "bin/busybox")
-            for name in ("sh", "sleep", "echo"):
+            for name in ("sh", "sleep", "echo", "mv"):
                 link = tarfile.TarInfo(f"bin/{name}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tar.addfile(link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ class Life:
     def __init__(self, pid: int, log: Path) -> None:
         self.pid = pid
         self.log = log
+        self.begun_ms = now_ms()
         self.ready_ms: float | None = None
         self.ended_ms: float | None = None
         #: Its exit code when nobody had killed it.
@@ -152,6 +154,11 @@ class Fleet:
     def all_ready(self) -> bool:
         self.tend()
         return all(member.is_ready() for member in self.members.values())
+
+    def started_in_s(self) -> float:
+        """How long half of the processes took from their start until they were ready."""
+        took = [life.ready_ms - life.begun_ms for _, life in self.lives() if life.ready_ms]
+        return statistics.median(took) / 1000 if took else 0.0
 
     def kill_all(self) -> None:
         for member in self.members.values():

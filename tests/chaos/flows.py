@@ -12,11 +12,13 @@ import anyio
 
 from agentainer_flow import AsyncContext, Backoff, Context, Workflow, parallel, step, workflow
 
-#: An agent that notes its start, where it can, works for a moment and answers with its index.
+#: An agent that notes its start, where it can, works for a moment and answers with its index, by
+#: file: Docker forgets what is printed while its daemon is away.
 AGENT = """
 [ -z "$STARTS" ] || echo "$AGENTAINER_WORKFLOW_ID $AGENTAINER_JOB_ID" >> "$STARTS"
 sleep $SECONDS_TO_WORK
-echo "$AGENTAINER_TASK_INDEX"
+echo "$AGENTAINER_TASK_INDEX" > "$AGENTAINER_RESULT_PATH.new"
+mv "$AGENTAINER_RESULT_PATH.new" "$AGENTAINER_RESULT_PATH"
 """
 IMAGE = "agentainer-chaos"
 

@@ -19,7 +19,7 @@ from .server import Server
 #: Seconds between two looks at processes and at who owns the lanes.
 TEND = 0.1
 #: When that takes so long, the machine is too busy to tell how fast others are.
-STALL = 0.3
+STALL = 0.2
 
 
 class Nemesis:

@@ -14,26 +14,26 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agentainer_flow.core.scripts import source
+from agentainer_flow.core.library import function
 
 #: What is counted: (script, what its reply has, name). Words are as MessagePack spells them.
 SIGHTS: list[tuple[str, bytes, str]] = [
-    ("commit", rb"\xa6fenced", "commits fenced"),
-    ("commit", rb"\xa9duplicate", "duplicate commits told"),
-    ("commit", rb"\xa8conflict", "commits in conflict"),
+    *((script, rb"\xa6fenced", "commits fenced") for script in ("commit", "turn")),
+    *((script, rb"\xa9duplicate", "duplicate commits told") for script in ("commit", "turn")),
+    *((script, rb"\xa8conflict", "commits in conflict") for script in ("commit", "turn")),
     ("append", rb"\xa9duplicate", "duplicate commands told"),
-    ("settle", rb"\r\n[^\x90]", "results of tasks refused"),
+    ("turn", rb"\r\n\x94[^\x90]", "results of tasks refused"),
     ("settle_job", rb"\xa4lost", "results of agents refused"),
     ("request_job", rb"\xa4lost", "requests of agents refused"),
     ("request_job", rb"\xa5found", "agents found again"),
     ("state", rb"\xa4lost", "changes of state refused"),
     ("record_effect", rb"\xa4lost", "effects refused"),
 ]
-_SCRIPTS = sorted({script for script, _, _ in SIGHTS} | {"claim", "claim_jobs", "renew", "sweep"})
-_BY_DIGEST = {source(name)[1].encode(): name for name in _SCRIPTS}
+_BY_NAME = {function(script).encode(): script for script, _, _ in SIGHTS}
 _PATTERNS = [(script, re.compile(words), name) for script, words, name in SIGHTS]
-_ASKED = re.compile(rb"\$7\r\nEVALSHA\r\n\$40\r\n([0-9a-f]{40})\r\n")
-_EVAL = b"$4\r\nEVAL\r\n"
+_ASKED = re.compile(rb"\$5\r\nFCALL\r\n\$\d+\r\n(\w+)\r\n")
+#: What writing to a connection that the other side has closed is called; by uvloop a RuntimeError.
+_GONE = (ConnectionError, RuntimeError)
 
 
 class Proxy:
@@ -105,12 +105,10 @@ class Proxy:
             while data := await reader.read(256 * 1024):
                 await self._passes.wait()
                 if found := _ASKED.search(data):
-                    asked.append(_BY_DIGEST.get(found[1], "other"))
-                elif _EVAL in data[:64]:
-                    asked.append("other")
+                    asked.append(_BY_NAME.get(found[1], "other"))
                 server.write(data)
                 await server.drain()
-        except ConnectionError:
+        except _GONE:
             pass
         finally:
             server.close()
@@ -124,7 +122,7 @@ class Proxy:
                     break
                 client.write(data)
                 await client.drain()
-        except ConnectionError:
+        except _GONE:
             pass
         finally:
             client.close()
@@ -132,7 +130,7 @@ class Proxy:
     def _hear(self, script: str, reply: bytes) -> bool:
         """Note what a script answered; whether the reply is to be lost."""
         if reply.startswith(b"-"):
-            self.seen["scripts loaded anew"] += reply.startswith(b"-NOSCRIPT")
+            self.seen["scripts loaded anew"] += reply.startswith(b"-ERR Function not found")
             return False
         for name, pattern, sight in _PATTERNS:
             if name == script:

@@ -34,8 +34,14 @@ class Report(msgspec.Struct):
     #: The recoveries that took longest, in words.
     slowest: list[str] = []
     drained_s: float = 0.0
-    #: How long the machine let us wait.
+    #: How long the machine let us wait, and how long half of the processes took to start.
     stalled_s: float = 0.0
+    started_in_s: float = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Times tell more about what else the machine does than about us."""
+        return self.stalled_s > 0.02 * self.seconds or self.started_in_s > 2.5
 
 
 def lines(report: Report) -> Iterable[str]:
@@ -59,13 +65,16 @@ def lines(report: Report) -> Iterable[str]:
         yield f"recovery   {what}: {_spread(raw)}; could have: {_spread(net)}"
     for text in report.slowest:
         yield f"           {text}"
+    yield f"drained    in {report.drained_s:.1f} s after the last fault"
     yield (
-        f"drained    in {report.drained_s:.1f} s after the last fault; the machine was too busy "
-        f"for {report.stalled_s:.1f} s"
+        f"machine    had other things to do for {report.stalled_s:.1f} s; a process took "
+        f"{report.started_in_s:.1f} s to start"
     )
     yield f"sometimes  {_list(report.seen)}"
     for text in report.problems:
         yield f"PROBLEM    {text}"
+    if report.is_busy:
+        yield "The machine was too busy for judging recovery by its times."
     yield "well" if not report.problems else f"{len(report.problems)} problems"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agentainer_flow import AsyncContext, QueueFull, Workflow, parallel, step, workflow
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 
 from .serving import serving
 
@@ -70,7 +70,7 @@ def _meter() -> None:
 
 
 async def set_queue(settings: Settings, queue: str, *, limit: int = 0, depth: int = 0) -> None:
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         await log.scripts.set_queue(queue, limit=limit, depth=depth)
 
 

@@ -11,7 +11,7 @@ import pytest
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.sdk.client import connect
+from agentainer_flow.sdk.connections import connect
 from benchmarks import bare_loop
 from benchmarks.errors import NotOnce
 from benchmarks.runs import read_run

@@ -37,8 +37,8 @@ async def bench(log: EventLog) -> Bench:
 
 async def test_a_task_is_taken_back_as_soon_as_its_lease_ends(bench: Bench) -> None:
     await bench.claim(token="dead/1", lease=1000)
+    begun = time.monotonic()
     async with anyio.create_task_group() as tasks:
-        begun = time.monotonic()
         tasks.start_soon(Janitor(bench.log).run)
         with anyio.fail_after(10):
             async for batch in bench.log.follow(bench.id):

@@ -18,7 +18,7 @@ import pytest
 from agentainer_flow import AsyncContext, Handle, Workflow, parallel, step, workflow
 from agentainer_flow.core import embedded
 from agentainer_flow.core.settings import Settings, load_settings
-from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 
 from ..fundamentals.serving import serving
 from .polling import until
@@ -83,7 +83,7 @@ async def kill_and_restart(settings: Settings) -> None:
 
 
 async def entries(settings: Settings, handle: Handle) -> list[tuple[str, dict[str, str]]]:
-    async with client.connect(settings) as log:
+    async with connect(settings) as log:
         found: Any = await log.redis.xrange(log.keys.events(handle.id))
     return [
         (name.decode(), {key.decode(): value.decode() for key, value in fields.items()})

@@ -17,7 +17,7 @@ from agentainer_flow import AsyncContext, Workflow, parallel, step, workflow
 from agentainer_flow.core.errors import SettingsError
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings, load_settings
-from agentainer_flow.sdk import client
+from agentainer_flow.sdk import client, connections
 from agentainer_flow.sdk.check_keys import KeyReader, unowned
 from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.registry import code_of
@@ -33,13 +33,13 @@ def asking_for(settings: Settings, partitions: int | None, **more: Any) -> Setti
 
 
 async def number(settings: Settings) -> int:
-    async with client.connect(settings) as log:
+    async with connections.connect(settings) as log:
         return log.keys.partitions
 
 
 @pytest.fixture
 async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    async with client.connect(asking_for(settings, 3)) as log:
+    async with connections.connect(asking_for(settings, 3)) as log:
         yield log
 
 

@@ -18,7 +18,7 @@ from agentainer_flow.reactors.projector import Projector
 from agentainer_flow.reactors.session import Session
 from agentainer_flow.reactors.share import Share
 from agentainer_flow.reactors.tenure import Tenures
-from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
 
 from .polling import until
 
@@ -35,7 +35,7 @@ class Scheduler:
         self._session = Session(log, "scheduler", name=name)
         self._share = Share(log, name)
         self._tenures = [
-            Tenures(log, Projector(log), partition=number, share=self._share)
+            Tenures(log, Projector(log, partition=number), partition=number, share=self._share)
             for number in PARTITIONS
         ]
 
@@ -97,7 +97,7 @@ class Cluster:
 @asynccontextmanager
 async def cluster(settings: Settings, *, lease: float) -> AsyncGenerator[Cluster]:
     settings = msgspec.structs.replace(settings, lease=lease, partitions=len(PARTITIONS))
-    async with client.connect(settings) as log, anyio.create_task_group() as tasks:
+    async with connect(settings) as log, anyio.create_task_group() as tasks:
         yield Cluster(log, tasks)
         tasks.cancel_scope.cancel()
 

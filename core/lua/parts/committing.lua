@@ -34,7 +34,9 @@ end
 
 local function queue_batch(log, batch, cause)
   local entries = {}
-  redis.call('HSET', workflow_key(log.id, 'limits'), batch.step, batch.limits)
+  local limits = workflow_key(log.id, 'limits')
+  if batch.limits ~= NO_LIMITS then redis.call('HSET', limits, batch.step, batch.limits) end
+  if batch.args and batch.args ~= '{}' then redis.call('HSET', limits, 'args:' .. batch.step, batch.args) end
   for i, task in ipairs(batch.tasks) do
     entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
     if batch.delay_ms > 0 then
@@ -49,17 +51,16 @@ local function queue_batch(log, batch, cause)
     set_timer(log, 'queue|' .. batch.step .. '|' .. first[1] .. '|' .. last[1] .. '|' .. first[2],
       batch.delay_ms + batch.patience_ms, '')
   end
-  if batch.args then redis.call('HSET', workflow_key(log.id, 'args'), batch.step, batch.args) end
 end
 
 local function end_workflow(log, status)
   log.status = status
-  redis.call('HSET', log.meta, 'status', status)
+  set_meta(log, 'status', status)
   redis.call('SREM', flow_key('active'), log.id)
   drop_timers(log)
   redis.call('ZREM', ring_key(log.lane, log.name), log.id)
-  redis.call('DEL', workflow_key(log.id, 'held_jobs'), workflow_key(log.id, 'args'),
-    workflow_key(log.id, 'limits'), workflow_key(log.id, 'effects'))
+  redis.call('DEL', workflow_key(log.id, 'held_jobs'), workflow_key(log.id, 'limits'),
+    workflow_key(log.id, 'effects'))
 end
 
 local function commit_decision(log, decision, by)
@@ -83,11 +84,11 @@ local function commit_decision(log, decision, by)
   end
   if #decision.cancel > 0 then drop_timers(log) end
   log.commit = decision.commit
-  redis.call('HSET', log.meta, 'commit', decision.commit)
+  set_meta(log, 'commit', decision.commit)
   -- A cancellation that the engine had yet to see stays one.
   if decision.phase and log.status ~= 'cancelling' then
     log.status = decision.phase
-    redis.call('HSET', log.meta, 'status', decision.phase)
+    set_meta(log, 'status', decision.phase)
   end
   if decision.status then end_workflow(log, decision.status) end
   return { 'appended', log.version, log.digest, now }

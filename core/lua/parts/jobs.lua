@@ -29,7 +29,7 @@ end
 
 local function offer_job(log, job, record)
   redis.call('RPUSH', job_list(log.lane, record.host), log.id .. ' ' .. job)
-  ring_bell(log.lane, 'job', log.id, job)
+  ring_once(log.lane, 'job')
 end
 
 -- Stop one job: what no launcher has taken ends here, what runs is stopped by its launcher.

@@ -3,8 +3,8 @@
 -- A ring has the workflows of one definition that have claimable tasks. Its scores are turns (tenths
 -- of ms); each step of priority is worth more than any wait.
 --
--- `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none), and the parallelism of the
--- workflow under "*". Queues and concurrency keys are shared by all workflows: what runs is counted in
+-- `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none; not there: no limits), the
+-- parallelism of the workflow under "*", and the arguments of a step's tasks under "args:<step>". Queues and concurrency keys are shared by all workflows: what runs is counted in
 -- `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:…`.
 
 local PRIORITY = 1e14
@@ -25,11 +25,15 @@ local function join_ring(log)
   redis.call('ZADD', ring_key(log.lane, log.name, log.partition), 'NX', ring_score(log, turn_now()), log.id)
 end
 
+local NO_LIMITS = '0|default||0'
+
+-- Limits of a step, and the arguments that its tasks share.
 local function limits_of(id, step)
-  local texts = redis.call('HMGET', workflow_key(id, 'limits'), step, '*')
-  local max, queue, key, key_max = string.match(texts[1] or '0|default||0', '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+  local texts = redis.call('HMGET', workflow_key(id, 'limits'), step, '*', 'args:' .. step)
+  local max, queue, key, key_max = string.match(texts[1] or NO_LIMITS, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
   return {
     max = tonumber(max), queue = queue, key = key, key_max = tonumber(key_max), all = tonumber(texts[2] or 0),
+    args = texts[3] or '{}',
   }
 end
 
@@ -44,14 +48,12 @@ local function count_waiting(queue, n)
 end
 
 -- Most tasks that a queue, and all queues together, may run; 0: any number.
-local queue_limits = {}
-
 local function limits_of_queue(queue)
-  local known = queue_limits[queue]
+  local known = memory.queue_limits[queue]
   if not known then
     local texts = redis.call('HMGET', shared_key('queues'), queue .. ':limit', '*:limit')
     known = { tonumber(texts[1] or 0), tonumber(texts[2] or 0) }
-    queue_limits[queue] = known
+    memory.queue_limits[queue] = known
   end
   return known[1], known[2]
 end
@@ -68,8 +70,7 @@ local function unblock(resource, n)
       n = n - 1
       log.partition = partition
       join_ring(log)
-      redis.call('XADD', call.ns .. 'flow:' .. partition .. ':' .. log.lane .. ':bell', 'MAXLEN', '~', 1000,
-        '*', 'kind', 'task', 'w', id, 'subject', '')
+      ring_once(log.lane, 'task', partition)
     end
   end
 end

@@ -13,7 +13,6 @@ end
 -- Forget the numbers of the writes that the tasks made.
 local function forget_writes(id, step, indexes)
   local effects = workflow_key(id, 'effects')
-  if redis.call('EXISTS', effects) == 0 then return end
   for i, index in ipairs(indexes) do indexes[i] = 'write:' .. step .. ':' .. index end
   for i = 1, #indexes, 500 do
     redis.call('HDEL', effects, unpack(indexes, i, math.min(i + 499, #indexes)))
@@ -29,7 +28,7 @@ local function let_others_in(log, limits)
   end
 end
 
--- results: [[index, token, type, data]…]; returns how many were settled. `refused` gets the others.
+-- results: [[index, token, type, data]…]; `refused` gets those that came too late.
 local function settle_tasks(log, step, results, by, refused)
   local indexes, settled = {}, {}
   for i, result in ipairs(results) do indexes[i] = result[1] end
@@ -47,13 +46,11 @@ local function settle_tasks(log, step, results, by, refused)
       refused[#refused + 1] = { log.id, step, index }
     end
   end
-  if #indexes == 0 then return 0 end
+  if #indexes == 0 then return end
   redis.call('HDEL', leased, unpack(indexes))
   let_others_in(log, free_slots(log, step, by, #indexes))
-  if redis.call('EXISTS', workflow_key(log.id, 'jobs')) == 1 then
+  if redis.call('EXISTS', workflow_key(log.id, 'jobs'), workflow_key(log.id, 'effects')) > 0 then
     stop_jobs(log, function(record) return record.step == step and settled[record.index] end, by)
+    forget_writes(log.id, step, indexes)
   end
-  local n = #indexes
-  forget_writes(log.id, step, indexes)
-  return n
 end

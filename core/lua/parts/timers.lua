@@ -8,7 +8,7 @@ local function set_timer(log, name, delay_ms, payload)
   redis.call('HSET', workflow_key(log.id, 'timers'), name, due .. ' ' .. payload)
   if log.status == 'paused' then return end
   redis.call('ZADD', timer_key(log.lane), due, log.id .. '|' .. name)
-  log.is_timed = true
+  ring_once(log.lane, 'timer')
 end
 
 local function suspend_timers(log)
@@ -21,7 +21,7 @@ local function resume_timers(log)
   local timers = redis.call('HGETALL', workflow_key(log.id, 'timers'))
   for i = 1, #timers, 2 do
     redis.call('ZADD', timer_key(log.lane), string.match(timers[i + 1], '^%d+'), log.id .. '|' .. timers[i])
-    log.is_timed = true
+    ring_once(log.lane, 'timer')
   end
 end
 

@@ -17,6 +17,8 @@ class Proxy:
 
     def __init__(self) -> None:
         self.down = False
+        #: Connections turned away.
+        self.refused = 0
         self._open: set[StreamWriter] = set()
 
     def cut(self) -> None:
@@ -25,6 +27,7 @@ class Proxy:
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         if self.down:
+            self.refused += 1
             return writer.transport.abort()
         answers, daemon = await asyncio.open_unix_connection(DAEMON)
         self._open |= {writer, daemon}

@@ -21,7 +21,9 @@ from agentainer_flow.reactors.runtimes.contract import LogLine
 from agentainer_flow.reactors.runtimes.docker import DockerRuntime
 from agentainer_flow.reactors.runtimes.folder import job_name
 
+from ..polling import until
 from .bench import IMAGE, READY, Bench, launch, nowhere
+from .conftest import containers_of
 from .proxy import Proxy, proxied
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -264,6 +266,24 @@ async def test_a_start_without_connection_says_so_and_can_be_repeated(
             await cut_off.runtime.start(launch("print(1)"))
         proxy.down = False
         assert (await cut_off.outcome(launch("print(1)"))).kind == "succeeded"
+
+
+async def test_what_is_to_go_goes_when_the_daemon_is_back(
+    bench: Bench, installation: str, root: Path
+) -> None:
+    # A launcher whose daemon was restarted while it removed a container ended with a traceback.
+    job = launch(READY)
+    async with through_proxy(installation, root) as (cut_off, proxy):
+        await cut_off.runtime.start(job)
+        proxy.down = True
+        proxy.cut()
+        async with anyio.create_task_group() as tasks:
+            for end in (cut_off.runtime.stop, cut_off.runtime.remove):
+                tasks.start_soon(end, job)
+            await until(lambda: proxy.refused > 1)
+            assert containers_of(installation) != []
+            proxy.down = False
+        assert containers_of(installation) == []
 
 
 async def test_no_socket_is_said_with_what_to_do(installation: str, tmp_path: Path) -> None:

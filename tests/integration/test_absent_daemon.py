@@ -1,0 +1,55 @@
+"""The daemon of a runtime is away for a moment: no agent fails for it, and none is made twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentainer_flow import AsyncContext, Workflow, step, workflow
+from agentainer_flow.core.errors import RuntimeUnavailable
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.reactors.runtimes.contract import Launch, Started
+from agentainer_flow.reactors.runtimes.process import ProcessRuntime
+from agentainer_flow.sdk import service
+
+from ..fundamentals.serving import serving
+
+pytestmark = pytest.mark.anyio
+
+
+@workflow()
+class Asking(Workflow):
+    @step()
+    async def ask(self, context: AsyncContext) -> int:
+        agent = await context.deploy_agent("agent", "any", command="echo 7")
+        answer: int = await agent.wait()
+        return answer
+
+
+class Absent(ProcessRuntime):
+    """Starts a job and loses its connection before it can say so, twice."""
+
+    times = 2
+
+    async def start(self, launch: Launch) -> Started:
+        started = await super().start(launch)
+        if self.times:
+            self.times -= 1
+            raise RuntimeUnavailable("it is being restarted")
+        return started
+
+
+async def test_a_start_that_lost_its_daemon_is_repeated(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(settings: Settings, installation: str) -> Absent:
+        runtime = Absent(installation, settings.home / "processes", settings.home)
+        await runtime.open()
+        return runtime
+
+    monkeypatch.setattr(service, "open_runtime", opened)
+    monkeypatch.setenv("AGENTAINER_REDIS_URL", settings.redis_url or "")
+    async with serving(settings, Asking):
+        handle = await Asking().astart()
+        assert await handle.result(timeout=30) == 7
+    jobs = [one async for one in handle.events() if one.type.startswith("job.")]
+    assert [one.type for one in jobs] == ["job.requested", "job.launched", "job.succeeded"]
