@@ -48,7 +48,7 @@ class Member:
         logs: Path,
     ) -> None:
         self.name = name
-        self.role = name.partition("-")[0]
+        self.kind = name.partition("-")[0]
         self.proxy = proxy
         self._command = own([PROGRAM, *command])
         self._environment = dict(environment)

@@ -30,7 +30,7 @@ from .presence import ways_of
 from .proxy import Proxy
 from .recovery import Recovered, recoveries, spread_of
 from .report import Report
-from .schedule import ROLES, Schedule, Wanted, make_schedule
+from .schedule import Schedule, Wanted, make_schedule, process_names
 from .server import Server
 from .sightings import complaints, missing, sightings
 from .verdict import judge
@@ -38,6 +38,7 @@ from .verdict import judge
 FLOWS = Path(__file__).with_name("flows.py")
 COMMANDS = {
     "worker": ["worker", str(FLOWS), "--slots", "32"],
+    "up": ["up", str(FLOWS), "--slots", "32"],
     "reactors": ["reactors"],
     "launcher": ["launcher", "--slots", "8"],
 }
@@ -67,8 +68,8 @@ class Scene:
             EFFECTS=str(folder / "effects"),
             **self.agents.environment,
         )
-        self.proxies = {name: self._proxy(name) for name in [*_names(), "users"]}
-        self.fleet = Fleet([self._member(name) for name in _names()])
+        self.proxies = {name: self._proxy(name) for name in [*process_names(), "users"]}
+        self.fleet = Fleet([self._member(name) for name in process_names()])
         self.nemesis = Nemesis(self.server, self.fleet, self.agents, self.journal)
 
     def _proxy(self, name: str) -> Proxy:
@@ -145,10 +146,6 @@ class Scene:
 def _keys(redis: Redis, pattern: str) -> list[str]:
     found: Iterator[str] = cast(Any, redis).scan_iter(pattern)
     return list(found)
-
-
-def _names() -> list[str]:
-    return [f"{role}-{n + 1}" for role, count in ROLES.items() for n in range(count)]
 
 
 async def run(folder: Path, seed: int, wanted: Wanted) -> Report:
