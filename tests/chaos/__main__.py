@@ -27,6 +27,7 @@ def main() -> int:
         asked.pause,
         asked.rate,
         docker=not asked.no_docker,
+        throughput=asked.throughput,
     )
     report = anyio.run(run, folder, seed, wanted, backend_options={"use_uvloop": True})
     for line in lines(report):
@@ -46,6 +47,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=0.5, help="mean time between two faults")
     parser.add_argument("--rate", type=float, default=3, help="workflows started per second")
     parser.add_argument("--no-docker", action="store_true", help="agents are local processes")
+    parser.add_argument(
+        "--throughput",
+        action="store_true",
+        help="compare tasks per second with those of as long a time without faults",
+    )
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a good run, too")
     return parser.parse_args()
 

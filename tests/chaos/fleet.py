@@ -160,6 +160,14 @@ class Fleet:
         took = [life.ready_ms - life.begun_ms for _, life in self.lives() if life.ready_ms]
         return statistics.median(took) / 1000 if took else 0.0
 
+    def ask_to_stop(self) -> None:
+        for member in self.members.values():
+            member.ask_to_stop()
+
+    def wait_stopped(self, seconds: float) -> dict[str, int | None]:
+        """The exit codes; None of those that had to be killed. Blocks."""
+        return {name: member.wait_stopped(seconds) for name, member in self.members.items()}
+
     def kill_all(self) -> None:
         for member in self.members.values():
             member.kill(0)

@@ -88,6 +88,8 @@ class Wanted(msgspec.Struct, frozen=True):
     #: Workflows started per second.
     rate: float = 3.0
     docker: bool = False
+    #: Measure how many tasks come through: as long in peace first, with another workload.
+    throughput: bool = False
 
 
 #: The flows of `flows.py`, with how often each is started and the most items it has.
