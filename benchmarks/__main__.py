@@ -54,6 +54,8 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     _end_on_signals()
     report = Report({**about(), "quick": arguments.quick}, {})
+    if arguments.quick:
+        report.notes.append("Measured once and on small sizes: it works; how fast is another run.")
     with only_settings({}), DockerHost() as docker:
         for fsync in arguments.fsync:
             measure_all(report, arguments.only, fsync, docker, quick=arguments.quick)

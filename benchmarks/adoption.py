@@ -40,7 +40,7 @@ def measure(stage: Stage) -> Measured:
 async def _measure(stage: Stage, log: EventLog, count: int) -> Measured:
     with stage.serving(ENGINE, worker("Sleepers")) as processes:
         with stage.serving(("launcher",)):
-            (workflow,) = await start_all(log, [Sleepers()], items=count)
+            (workflow,) = await start_all([Sleepers()], items=count)
             await until(lambda: _has(log, workflow, count, adopted=False))
             before = containers(await log.installation())
         # Leaving the block has killed the launcher.

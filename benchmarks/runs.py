@@ -14,8 +14,6 @@ import msgspec
 from agentainer_flow import Workflow
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.sdk.client import create, prepare
-from agentainer_flow.sdk.registry import code_of, init_of
 
 from .errors import NotOnce, TookTooLong
 from .processes import Process
@@ -43,19 +41,14 @@ class Run:
         return (self.ended_ms - self.created_ms) / 1000
 
 
-async def start_all(log: EventLog, workflows: Iterable[Workflow], **inputs: Any) -> list[str]:
-    """Start workflows, some at a time; returns their ids.
-
-    What `astart` does, over one connection: a connection of its own per call would make this
-    process the slowest of all.
-    """
+async def start_all(workflows: Iterable[Workflow], **inputs: Any) -> list[str]:
+    """Start workflows through the SDK, some at a time; returns their ids."""
     ids: list[str] = []
     waiting = iter(workflows)
 
     async def start_some() -> None:
         for one in waiting:
-            prepared = prepare(code_of(type(one)), init_of(one), inputs, log.settings)
-            ids.append(await create(log, prepared))
+            ids.append((await one.astart(**inputs)).id)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(CREATING):
@@ -97,7 +90,7 @@ async def run_all(
     **inputs: Any,
 ) -> list[Run]:
     """Run workflows of `tasks` tasks each to their ends. Raises NotOnce."""
-    ids = await start_all(log, workflows, **inputs)
+    ids = await start_all(workflows, **inputs)
     await wait_until_ended(log, processes)
     return [await read_run(log, workflow, tasks) for workflow in ids]
 

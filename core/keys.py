@@ -41,6 +41,7 @@
     flow:blocked:<limit>               SET     workflows that wait for a shared limit
     flow:confirmed                     STRING  mark that replicas confirm (durability replicas:N)
     flow:installation                  STRING  name of this installation, on labels of containers
+    flow:partitions                    STRING  number of partitions, fixed by whoever comes first
 
 A *lane* is what one engine owns: the shared lane of a partition, or the private lane of one
 workflow that runs inside the process that called `run()`.
@@ -48,6 +49,9 @@ workflow that runs inside the process that called `run()`.
 Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
 event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
 used; a private lane's keys are deleted when its workflow ends or moves to the shared lane.
+
+`flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
+on. It stays for good, because the partition of every workflow follows from it.
 """
 
 from __future__ import annotations
@@ -66,6 +70,7 @@ class Keys:
         self.definitions = f"{self.prefix}flow:definitions"
         self.confirmed = f"{self.prefix}flow:confirmed"
         self.installation = f"{self.prefix}flow:installation"
+        self.fixed_partitions = f"{self.prefix}flow:partitions"
 
     def partition(self, workflow_id: str) -> int:
         return crc32(workflow_id.encode()) % self.partitions

@@ -11,7 +11,7 @@ from redis import exceptions
 
 from .connection import Connection, is_passing
 from .definition import Definition
-from .errors import WorkflowNotFound
+from .errors import SettingsError, WorkflowNotFound
 from .events import Blob, Recorded, decode_event
 from .ids import digest, new_key
 from .keys import Keys
@@ -40,7 +40,25 @@ class EventLog:
         return self.connection.redis
 
     async def open(self) -> None:
+        """Raises RedisUnavailable; SettingsError when there are not as many partitions as asked."""
         await self.connection.open(durability=self.settings.durability)
+        self.keys.partitions = await self._partitions()
+
+    async def _partitions(self) -> int:
+        """How many partitions there are. Whoever comes first fixes it, others only read it."""
+        key, wanted = self.keys.fixed_partitions, self.settings.partitions
+        found: bytes | None = await self.connection.call(lambda: self.redis.get(key))
+        if found is None:
+            await self.connection.call(lambda: self.redis.set(key, wanted or 1, nx=True))
+            found = await self.connection.call(lambda: self.redis.get(key))
+        number = int(found or wanted or 1)
+        if wanted not in (None, number):
+            raise SettingsError(
+                f"cannot use the settings: AGENTAINER_PARTITIONS: expected {number}, fixed at the "
+                f"first use of this Redis and namespace, got {wanted}. Unset it; another number "
+                "needs another AGENTAINER_NAMESPACE or Redis."
+            )
+        return number
 
     async def close(self) -> None:
         await self.connection.close()

@@ -426,11 +426,9 @@ class Scripts:
         call = {"id": workflow, "job": job, "lines": lines, "max": limit, "after": after}
         await self._run("write_logs", self._keys.partition(workflow), **call)
 
-    async def project(self, workflow: str, **documents: Any) -> bool:
-        answer = await self._run(
-            "project", self._keys.partition(workflow), id=workflow, **documents
-        )
-        return bool(_decode(answer))
+    async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
+        """Write documents (see `project.lua`); returns of how many workflows they were news."""
+        return int(_decode(await self._run("project", partition, workflows=workflows)))
 
 
 def _outcome_of(answer: list[Any]) -> Any:

@@ -15,6 +15,8 @@ from .sizes import parse_size
 
 PREFIX = "AGENTAINER_"
 DURABILITY = re.compile(r"redis|fsync|replicas:[1-9]\d?")
+#: The most that `partitions` may be.
+MOST_PARTITIONS = 256
 #: Settings that may be texts such as `512m`.
 SIZES = ("agent_memory", "inline_limit", "payload_limit")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -32,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     home: Path = Path("~/.agentainer")
     #: Prefix of every Redis key.
     namespace: str = ""
+    #: How many partitions this Redis and namespace has, fixed at its first use. None: as many as
+    #: there are, 1 at the first use.
+    partitions: int | None = None
     #: docker, process, or auto: docker when a daemon answers, else process.
     runtime: str = "auto"
     #: Folder with one sub-folder per agent image, for the process runtime.
@@ -56,10 +61,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log_ttl: float = 30 * 24 * 3600.0
     #: Lines of output kept per agent.
     log_lines: int = 10_000
-    #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     #: When a write counts: redis (as the server is set), fsync (it must sync every write), or
     #: replicas:N (N replicas have it, too).
     durability: str = "redis"
+    #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
@@ -69,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for name in (*positive, "state_ttl", "log_ttl"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.partitions is not None and not 1 <= self.partitions <= MOST_PARTITIONS:
+            raise ValueError(f"partitions must be 1 to {MOST_PARTITIONS}, got {self.partitions}")
         if self.agent_memory is not None and self.agent_memory <= 0:
             raise ValueError(f"agent_memory must be above 0, got {self.agent_memory}")
         if self.grace < 0:

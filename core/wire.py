@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import hiredis
 from redis import exceptions
@@ -20,6 +20,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .transports import transport
+
+_pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType] - it does not tell what it returns
 
 #: Longest silence of a server that owes an answer, seconds; blocking reads stay well below it.
 PATIENCE = 15.0
@@ -62,7 +64,7 @@ class Wire:
         self._calls.append((answer, loop.time()))
         if self._watch is None:
             self._watch = loop.call_later(PATIENCE, self._look, connection)
-        packed: bytes = hiredis.pack_command(command)
+        packed = _pack(command)
         try:
             # Runs up to the write without a break, so answers come in the order of `_calls`.
             await connection.send_packed_command([packed], check_health=False)
@@ -94,7 +96,7 @@ class Wire:
         try:
             while True:
                 try:
-                    answer: Any = await connection.read_response(disable_decoding=True)
+                    answer = cast(Any, await connection.read_response(disable_decoding=True))
                 except exceptions.ResponseError as error:
                     self._answer(error)
                 else:

@@ -7,6 +7,7 @@ says the version of the log that it reflects.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -139,6 +140,7 @@ def job_document(view: WorkflowView, job: JobView) -> JobDocument:
     )
 
 
+@lru_cache(maxsize=4096)
 def iso(ms: int | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if ms is None:

@@ -10,9 +10,10 @@ import anyio
 class Capacity:
     """Slots and memory (bytes; None: no limit), how much of them is taken, and who waits for more.
 
-    Who claims for it holds `claiming` from asking what is free until it took what it got, so that
-    no two promise the same slot. What is taken may exceed the whole: work that runs already counts,
-    whatever there is room for.
+    No two who claim for it may promise the same slot. Launchers, which take what runs already
+    whatever there is room for, hold `claiming` from asking what is free until they took what they
+    got. Workers, whose claims must not wait for each other, take slots before they claim and give
+    back what they did not get.
     """
 
     def __init__(self, slots: int, memory_bytes: int | None = None) -> None:
@@ -48,6 +49,21 @@ class Capacity:
     def take(self, slots: int = 1, memory_bytes: int = 0) -> None:
         self._taken_slots += slots
         self._taken_memory += memory_bytes
+
+    def reserve(self, claimant: object) -> int:
+        """Take slots for a claim that is about to be made; 0: there are none, stand in line.
+
+        Of several who share only half of what is free, so that the others find some meanwhile.
+        """
+        free = self.free_slots(claimant)
+        if not free:
+            self.wait(claimant, 0)
+            return 0
+        if len(self._listeners) > 1:
+            free = (free + 1) // 2
+        self._line.pop(claimant, None)  # those behind get nothing by that
+        self.take(free)
+        return free
 
     def give(self, slots: int = 1, memory_bytes: int = 0) -> None:
         """Give back what was taken, and tell those who listen."""

@@ -75,6 +75,7 @@ class Engine:
         self._watch = watch
         self.holdings = Holdings()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._working = anyio.Lock()
         #: Numbers of commits.
         self._numbers = count(1)
 
@@ -101,9 +102,15 @@ class Engine:
             await self.lane.mark_stocked()
         async with aclosing(self.lane.batches(position)) as batches:
             async for batch in batches:
-                if batch.was_away:
-                    await self._look_again()
-                await self._handle(batch.entries)
+                async with self._working:
+                    if batch.was_away:
+                        await self._look_again()
+                    await self._handle(batch.entries)
+
+    async def rest(self) -> None:
+        """Finish what is under way and begin nothing more; documents are up to date then."""
+        await self._working.acquire()
+        await self._projector.flush()
 
     async def _look_again(self) -> None:
         """After Redis was away its logs may have lost their tails: compare what we hold."""
@@ -206,6 +213,7 @@ class Engine:
     async def advance(self, helds: list[Held]) -> None:
         """Decide on workflows and commit, all of them together, until nothing is due."""
         while helds:
+            await self._end([held for held in helds if held.view.ended])
             proposals = [found for held in helds if (found := await self._propose(held))]
             helds = []
             for some in _portions(proposals):
@@ -214,7 +222,6 @@ class Engine:
     async def _propose(self, held: Held) -> Proposal | None:
         """What is due, if anything is. Decisions that cannot be made stop only their workflow."""
         if held.view.ended:
-            await self._end(held)
             return None
         touched, held.view.touched = held.view.touched, set()
         try:
@@ -229,17 +236,25 @@ class Engine:
         self.show(held)
         return None
 
-    async def _end(self, held: Held) -> None:
+    async def _end(self, helds: list[Held]) -> None:
+        """Write the last documents of workflows, and let go of them."""
+        if not helds:
+            return
+        last = [(held.view, held.definition) for held in helds]
         with anyio.move_on_after(FAREWELL, shield=True) as scope:
-            await self._projector.write(held.view, held.definition)
+            await self._projector.write(last)
         if scope.cancelled_caught:  # Redis is away: wait on, unless we are to stop
-            await self._projector.write(held.view, held.definition)
-        self.holdings.drop(held.view.id)
-        self._ended[held.view.id] = None  # only now: a successor has to write what we could not
+            await self._projector.write(last)
+        for view, _ in last:
+            self._forget(view)
+
+    def _forget(self, view: WorkflowView) -> None:
+        self.holdings.drop(view.id)
+        self._ended[view.id] = None  # only now: a successor has to write what we could not
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         if self._watch:
-            self._watch(held.view)
+            self._watch(view)
         if self.lane.is_private:
             self.stopped.set()
 

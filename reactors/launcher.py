@@ -42,10 +42,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Launcher:
-    """Claim jobs of one lane within a capacity, run them on one runtime.
+    """Claim jobs of one lane within a capacity, which launchers of one process share.
 
-    Launchers of one process share a `capacity`; one that is given none has `slots` of its own, and
-    the memory of the settings.
+    The runtime that `open_runtime` gives is closed at the end.
     """
 
     def __init__(
@@ -56,8 +55,8 @@ class Launcher:
         *,
         partition: int = 0,
         lane: str = SHARED,
-        slots: int = 16,
-        capacity: Capacity | None = None,
+        capacity: Capacity,
+        name: str = "",
     ) -> None:
         self._log = event_log
         self._open_runtime = open_runtime
@@ -65,7 +64,7 @@ class Launcher:
         self._opening = anyio.Lock()
         self.partition = partition
         self.lane = lane
-        self._capacity = capacity or Capacity(slots, event_log.settings.agent_memory)
+        self._capacity = capacity
         self._session = Session(
             event_log,
             "launcher",
@@ -73,6 +72,7 @@ class Launcher:
             lane=lane,
             slots=self._capacity.slots,
             memory_bytes=self._capacity.memory_bytes,
+            name=name,
         )
         #: Jobs claimed and not yet done with; capacity is taken from the claim on.
         self._taken = 0

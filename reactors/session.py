@@ -49,10 +49,12 @@ class Session:
         slots: int = 0,
         memory_bytes: int | None = None,
         definitions: Iterable[str] = (),
+        name: str = "",
     ) -> None:
+        """A role of a process has one name in all partitions, and a lease in each."""
         self._log = log
         self._partition = partition
-        self.name = new_session(role)
+        self.name = name or new_session(role)
         self._about = About(
             role,
             socket.gethostname(),

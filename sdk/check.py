@@ -130,7 +130,7 @@ class _Look:
         workflows = {name: (self._stories[name], self._kept[name]) for name in self._stories}
         graphs = {name: story.graph for name, story in self._stories.items()}
         self._found += check_shared(await self._reader.shared(names, graphs), workflows)
-        self._found += unowned(names)
+        self._found += unowned(names, self._log.keys.partitions)
         for name in names:
             if name.startswith("flow:") and name.endswith(":feed"):
                 entries = await self._reader.entries(self._log.keys.prefix + name)

@@ -20,6 +20,7 @@ from ..projections.invariants import (
     Shared,
     Violation,
     check_owned,
+    check_places,
     decode_graph,
     owned,
 )
@@ -204,9 +205,11 @@ class KeyReader:
         return {name.decode() for name in await self._redis.zrange(key, 0, -1)}
 
 
-def unowned(names: Iterable[str]) -> list[Violation]:
-    """Keys that the list at the head of `core/keys.py` does not have."""
-    return list(check_owned(names, owned(spelled.__doc__ or "")))
+def unowned(names: Iterable[str], partitions: int) -> list[Violation]:
+    """Keys that the list at the head of `core/keys.py` does not have, or of no partition."""
+    known = list(names)
+    pattern = owned(spelled.__doc__ or "")
+    return [*check_owned(known, pattern), *check_places(known, partitions)]
 
 
 def _numbers(found: dict[bytes, bytes]) -> dict[str, int]:

@@ -229,7 +229,7 @@ def _check(workflow: str, outcome: CommandOutcome) -> None:
     match outcome:
         case Appended() | Duplicate():
             return
-        case Missing():
+        case Missing() | Undefined():
             raise WorkflowNotFound(workflow)
         case Conflict(status=status):
             raise Refused(f"workflow {workflow} is {status}; that cannot be done to it now")

@@ -19,6 +19,7 @@ from ..core.logging import log_to_stderr
 from ..core.payloads import decode
 from ..core.settings import Settings, load_settings
 from ..projections.workflow import WorkflowView
+from ..reactors.capacity import Capacity
 from ..reactors.clock import Clock
 from ..reactors.engine import Engine
 from ..reactors.hop import Hops
@@ -81,7 +82,7 @@ class _Runner:
         self.id = prepared.workflow
         partition = log.keys.partition(self.id)
         lane = f"run:{self.id}"
-        self._projector = Projector(log)
+        self._projector = Projector(log, partition=partition)
         self._lane = Lane(log, partition=partition, name=lane)
         self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)
@@ -92,7 +93,7 @@ class _Runner:
             [prepared.code],
             partition=partition,
             lane=lane,
-            slots=log.settings.slots,
+            capacity=Capacity(log.settings.slots),
             hops=Hops(log, self._engine),
         )
         self._launcher = Launcher(
@@ -101,7 +102,7 @@ class _Runner:
             self._open_runtime,
             partition=partition,
             lane=lane,
-            slots=log.settings.agent_slots,
+            capacity=Capacity(log.settings.agent_slots, log.settings.agent_memory),
         )
         inputs = {name: decode(value) for name, value in prepared.inputs.items()}
         self._worker.runs.keep(self.id, Run(workflow, inputs))

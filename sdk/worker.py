@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
 import anyio
 import msgspec
@@ -26,7 +27,9 @@ from ..core.answers import Claim, ClaimedStep, Group, Turned
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from ..reactors.capacity import Capacity
 from ..reactors.hop import Hop, Hops, Result
+from ..reactors.lane import LaneLost
 from ..reactors.session import Session
 from .bodies import Bodies
 from .execution import Body, Outcome, Runs, decode_args
@@ -50,7 +53,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Run tasks of one lane, `slots` at a time."""
+    """Run tasks of one lane within the slots of a capacity, which workers of one process share."""
 
     def __init__(
         self,
@@ -60,23 +63,25 @@ class Worker:
         *,
         partition: int = 0,
         lane: str = SHARED,
-        slots: int = 100,
+        capacity: Capacity,
         hops: Hops | None = None,
+        name: str = "",
     ) -> None:
         self._log = event_log
         self._codes = {code.name: code for code in codes}
         self._definitions = {code.name: list(code.steps) for code in self._codes.values()}
         self.partition = partition
         self.lane = lane
-        self.slots = slots
+        self._capacity = capacity
         self._hops = hops
         self._session = Session(
             event_log,
             "worker",
             partition=partition,
             lane=lane,
-            slots=slots,
+            slots=capacity.slots,
             definitions=self._codes,
+            name=name,
         )
         self.runs = Runs(event_log)
         self._news = News()
@@ -92,6 +97,7 @@ class Worker:
         self._is_hungry = True
         self._wake = anyio.Event()
         bell.listen(self._hear)
+        capacity.listen(self._hear_of_room)
 
     @property
     def session(self) -> str:
@@ -106,6 +112,7 @@ class Worker:
     async def drain(self) -> None:
         """Begin no more tasks; return when those that run are settled."""
         self._draining = True
+        self._capacity.leave(self)
         self._look_drained()
         await self._drained.wait()
 
@@ -133,41 +140,50 @@ class Worker:
             case _:
                 pass
 
+    def _hear_of_room(self) -> None:
+        if self._is_hungry:
+            self._wake.set()
+
     def _ended(self, body: Body, outcome: Outcome | None) -> None:
         if outcome:
             self._endings.append(Ending(body, outcome))
+        self._capacity.give()
         self._wake.set()
         self._look_drained()
 
     async def _take_turns(self) -> None:
         while True:
             endings, self._endings = self._endings[:SETTLED], self._endings[SETTLED:]
-            free = 0 if self._draining else self.slots - len(self._bodies)
-            if endings or (free and self._is_hungry):
-                await self._turn(endings, free)
+            want = self._reserve() if self._is_hungry else 0
+            if endings or want:
+                await self._turn(endings, want)
             else:
                 self._wake = anyio.Event()
                 await self._wake.wait()
 
-    async def _turn(self, endings: list[Ending], free: int) -> None:
-        """Settle what has ended, take what there is room for."""
+    def _reserve(self) -> int:
+        """Slots for the next claim. As long as there are none we stay hungry, and are told."""
+        want = 0 if self._draining else self._capacity.reserve(self)
+        if want:
+            self._is_hungry = False
+        return want
+
+    async def _turn(self, endings: list[Ending], want: int) -> None:
+        """Settle what has ended, and take up to `want` tasks."""
         self._in_turn = True
         hops = self._prepare_hops(endings)
-        want = free if self._is_hungry or any(hop.decision.queue for hop in hops) else 0
-        self._is_hungry = False
-        turned: Turned | None = None
+        if not want and any(hop.decision.queue for hop in hops):
+            want = self._reserve()
         claim = self._claim(want) if want else None
-        try:
-            turned = await self._call(endings, hops, claim)
-        finally:
-            if turned is None and self._hops:
-                self._hops.give_up(hops)
+        turned = await self._call(endings, hops, claim)
         if claim:
             self._begin(turned.claimed, claim)
         for workflow, step, index in turned.refused:
             log.info("worker.result_refused", workflow=workflow, step=step, index=index)
         if hops and self._hops:
-            await self._hops.finish(hops, turned)
+            # When the lane is another's by now, that one goes on; our engine finds out by itself.
+            with suppress(LaneLost):
+                await self._hops.finish(hops, turned)
         self._in_turn = False
         self._look_drained()
 
@@ -196,42 +212,62 @@ class Worker:
         )
 
     async def _call(self, endings: list[Ending], hops: list[Hop], claim: Claim | None) -> Turned:
-        return await self._log.scripts.turn(
-            self.partition,
-            lane=self.lane,
-            session=self.session,
-            groups=_groups(endings),
-            claim=claim,
-            decisions=[hop.commit for hop in hops],
-            token=self._hops.token if self._hops else "",
-        )
+        turned: Turned | None = None
+        try:
+            turned = await self._log.scripts.turn(
+                self.partition,
+                lane=self.lane,
+                session=self.session,
+                groups=_groups(endings),
+                claim=claim,
+                decisions=[hop.commit for hop in hops],
+                token=self._hops.token if self._hops else "",
+            )
+            return turned
+        finally:
+            if turned is None:
+                self._give_up(hops, claim)
+
+    def _give_up(self, hops: list[Hop], claim: Claim | None) -> None:
+        """The call was not answered."""
+        if self._hops:
+            self._hops.give_up(hops)
+        if claim:
+            self._capacity.give(claim.want)
 
     def _begin(self, claimed: list[ClaimedStep], claim: Claim) -> None:
-        """Begin what was claimed; where it was all that was wanted, there may be more."""
-        if sum(len(step.tasks) for step in claimed) >= claim.want:
-            self._is_hungry = True
-        if self._draining:
-            return  # handed back when the session ends
-        for step in claimed:
-            code = self._codes[step.name]
-            step_code = code.steps.get(step.step)
-            from_scratch = bool(step_code and step_code.retry_from_scratch)
-            args = decode_args(step.args)
-            for task in step.tasks:
-                index, attempt, _, _, item = _decode_entry(task.entry)
-                held = Task(
-                    self._log,
-                    self._news,
-                    self._threads,
-                    workflow=step.workflow,
-                    step=step.step,
-                    index=index,
-                    attempt=attempt,
-                    token=claim.token,
-                    worker=self.session,
-                    retry_from_scratch=from_scratch,
-                )
-                self._bodies.begin(Body(held, code, args, item, task.version))
+        """Begin what was claimed; where it was all that was wanted, there may be more.
+
+        After a drain has begun nothing begins: it is handed back when the session ends.
+        """
+        got = sum(len(step.tasks) for step in claimed)
+        self._is_hungry = self._is_hungry or got >= claim.want
+        begun = 0 if self._draining else got
+        if begun < claim.want:
+            self._capacity.give(claim.want - begun)
+        for step in claimed if begun else ():
+            self._begin_step(step, claim.token)
+
+    def _begin_step(self, step: ClaimedStep, token: str) -> None:
+        code = self._codes[step.name]
+        step_code = code.steps.get(step.step)
+        from_scratch = bool(step_code and step_code.retry_from_scratch)
+        args = decode_args(step.args)
+        for task in step.tasks:
+            index, attempt, _, _, item = _decode_entry(task.entry)
+            held = Task(
+                self._log,
+                self._news,
+                self._threads,
+                workflow=step.workflow,
+                step=step.step,
+                index=index,
+                attempt=attempt,
+                token=token,
+                worker=self.session,
+                retry_from_scratch=from_scratch,
+            )
+            self._bodies.begin(Body(held, code, args, item, task.version))
 
 
 def _groups(endings: list[Ending]) -> list[Group]:

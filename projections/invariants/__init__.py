@@ -8,7 +8,7 @@ from .entries import Entry, Raw
 from .feed import check_feed
 from .graph import Graph, decode_graph
 from .kept import Kept, check_kept
-from .leftovers import check_leftovers, check_owned, owned
+from .leftovers import check_leftovers, check_owned, check_places, owned
 from .limits import check_limits
 from .projected import check_projections
 from .shared import Counters, Lane, Partition, Shared, check_shared
@@ -38,6 +38,7 @@ __all__ = [
     "check_limits",
     "check_log",
     "check_owned",
+    "check_places",
     "check_projections",
     "check_remains",
     "check_shared",

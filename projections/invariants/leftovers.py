@@ -17,6 +17,8 @@ PASSING = ("ready", "leased", "jobs", "limits", "effects", "timers", "held_jobs"
 #: What the placeholders of the list stand for; others are one word without a colon.
 _PLACEHOLDERS = {"p": r"\d+", "lane": r"(shared|run:[^:]+)", "session": r".+", "limit": r".+"}
 
+_PARTITION = re.compile(r"flow:(\d+):")
+
 
 def owned(listing: str) -> re.Pattern[str]:
     """What matches the keys of a listing like that of `core/keys.py`, without their prefix."""
@@ -42,6 +44,14 @@ def check_owned(names: Iterable[str], pattern: re.Pattern[str]) -> Iterator[Viol
     for name in sorted(names):
         if not pattern.fullmatch(name):
             yield Violation("", 0, KEYS, f"nobody owns key {name}")
+
+
+def check_places(names: Iterable[str], partitions: int) -> Iterator[Violation]:
+    """Nobody looks at keys of a partition that is none of `partitions`."""
+    for name in sorted(names):
+        found = _PARTITION.match(name)
+        if found and int(found[1]) >= partitions:
+            yield Violation("", 0, KEYS, f"key {name} is in none of the {partitions} partitions")
 
 
 def check_leftovers(story: Story, lifetimes: Mapping[str, int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from zlib import crc32
 
 import msgspec
 
@@ -70,6 +71,7 @@ def check_shared(shared: Shared, workflows: All) -> list[Violation]:
     """All workflows that there are have to be given."""
     graphs = {name: story.graph for name, (story, _) in workflows.items()}
     found = [*check_counters(shared.counters, graphs)] if shared.counters else []
+    found += _homes(shared, workflows)
     for partition in shared.partitions:
         mine = {name: workflows[name] for name in sorted(partition.listed & set(workflows))}
         open_ones = {name: one for name, one in mine.items() if not one[0].ended}
@@ -93,6 +95,21 @@ def check_counters(counters: Counters, graphs: Mapping[str, Graph]) -> Iterator[
         waiting[step.queue] += ready
     yield from _differences("running", counters.running, running)
     yield from _differences("waiting", counters.waiting, waiting)
+
+
+def _homes(shared: Shared, workflows: All) -> Iterator[Violation]:
+    """A workflow is in the partition that its id says: elsewhere nobody would look for it."""
+    listed = {one.number: one.listed for one in shared.partitions}
+    for name in sorted(workflows):
+        home = crc32(name.encode()) % max(1, len(listed))
+        places = sorted(number for number, names in listed.items() if name in names)
+        if places != [home]:
+            text = f"it belongs to partition {home} and is listed in {_places(places)}"
+            yield Violation(name, 0, 2, text)
+
+
+def _places(numbers: list[int]) -> str:
+    return " and ".join(map(str, numbers)) or "none"
 
 
 def _differences(

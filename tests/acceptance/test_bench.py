@@ -15,6 +15,9 @@ import pytest
 from benchmarks.targets import TARGETS
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "bench"
+#: Many processes start, one after another, perhaps beside others that test.
+pytestmark = pytest.mark.timeout(300)
+
 WITHOUT_DOCKER = "fanout,chain,many,scaling,W-40,W-10,fold"
 
 

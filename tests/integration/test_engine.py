@@ -222,18 +222,10 @@ async def test_what_is_written_after_the_end_ends_with_the_rest(
 ) -> None:
     bench = Bench(log)
     await bench.create()
-    await log.scripts.project(
-        "w1",
-        version=5,
-        status="completed",
-        document="{}",
-        steps=["{}"],
-        jobs={},
-        created=1,
-        log_ttl_ms=10_000,
-        state_ttl_ms=10_000,
-        logs=[],
-    )
+    documents: dict[str, object] = {"document": "{}", "steps": ["{}"], "jobs": {}, "logs": []}
+    lifetimes = {"log_ttl_ms": 10_000, "state_ttl_ms": 10_000}
+    ended = {"id": "w1", "version": 5, "status": "completed", "created": 1}
+    await log.scripts.project(0, [{**ended, **documents, **lifetimes}])
 
     await log.put_blob("w1", b"[1]")
     await log.scripts.write_logs("w1", job="j", lines=[(1, "stdout", "x")], limit=9, after=0)

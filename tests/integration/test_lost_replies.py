@@ -324,9 +324,8 @@ async def write_logs__more(bench: Bench, scripts: Scripts) -> Any:
 async def project(bench: Bench, scripts: Scripts) -> Any:
     documents: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {"a": ["a-0-x"]}}
     ends: dict[str, Any] = {"log_ttl_ms": 60_000, "state_ttl_ms": 60_000, "logs": []}
-    return await scripts.project(
-        "w1", version=2, status="completed", created=1, **documents, **ends
-    )
+    ended = {"id": "w1", "version": 2, "status": "completed", "created": 1}
+    return await scripts.project(0, [{**ended, **documents, **ends}])
 
 
 #: What is answered the second time where that is not the same: the work had been done.
@@ -338,7 +337,7 @@ SECOND_ANSWERS: dict[str, Any] = {
     "turn__settles": [("w1", "a", 0)],
     "sweep": [0, 0, 0],
     "hand_back": [0, 0, 0],
-    "project": False,
+    "project": 0,
 }
 
 

@@ -302,12 +302,9 @@ class Machine(RuleBasedStateMachine):
         if not flow:
             return
         document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
+        document |= {"id": name, "status": flow.status}
         for _ in range(2):
-            self.do(
-                self.scripts.project(
-                    name, version=self.version(flow), status=flow.status, **document
-                )
-            )
+            self.do(self.scripts.project(0, [{**document, "version": self.version(flow)}]))
         listed = self.do(self.log.redis.zscore(f"flow:0:workflows:{flow.status}", name))
         assert listed is not None
 

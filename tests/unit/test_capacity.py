@@ -86,3 +86,44 @@ def test_nothing_starts_before_what_waits_longest(story: list[tuple[str, int]]) 
         elif running:
             capacity.give(memory_bytes=running.pop())
     assert capacity.free_memory("large") == 8 - sum(running)
+
+
+def test_who_shares_leaves_some_for_others() -> None:
+    capacity = Capacity(5)
+    capacity.listen(lambda: None)
+    assert capacity.reserve("only") == 5
+    capacity.give(5)
+
+    capacity.listen(lambda: None)
+    assert [capacity.reserve(one) for one in "abc"] == [3, 1, 1]
+
+
+def test_who_found_no_slot_has_the_next_turn() -> None:
+    capacity = Capacity(1)
+    capacity.listen(lambda: None)
+    capacity.listen(lambda: None)
+    turns = [capacity.reserve("busy")]
+    for _ in range(3):
+        turns += [capacity.reserve("other"), capacity.reserve("busy")]
+        capacity.give()
+        turns += [capacity.reserve("busy"), capacity.reserve("other")]
+        capacity.give()
+        turns.append(capacity.reserve("busy"))
+
+    assert turns == [1, *([0, 0, 0, 1, 1] * 3)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4)), max_size=40))
+def test_slots_are_never_promised_twice(story: list[tuple[str, int]]) -> None:
+    capacity, held = Capacity(7), {"a": 0, "b": 0, "c": 0}
+    for _ in held:
+        capacity.listen(lambda: None)
+    for who, ended in story:
+        held[who] += capacity.reserve(who)
+        assert sum(held.values()) <= 7
+        given_back = min(ended, held[who])
+        held[who] -= given_back
+        capacity.give(given_back)
+    for who in held:
+        capacity.leave(who)
+    assert capacity.free_slots() == 7 - sum(held.values())

@@ -1,0 +1,91 @@
+"""Calls that share one connection: each gets its own answer, whatever becomes of the others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import anyio
+import pytest
+from redis import exceptions
+
+from agentainer_flow.core import wire as wires
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.core.wire import Wire
+
+from .lossy import Lossy, lossy_way
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def wire(settings: Settings) -> AsyncGenerator[Wire]:
+    wire = Wire(settings.redis_url or "")
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+async def way(settings: Settings) -> AsyncGenerator[tuple[Lossy, Wire]]:
+    async with lossy_way(settings.redis_url or "") as (lossy, url):
+        wire = Wire(url)
+        yield lossy, wire
+        await wire.close()
+
+
+async def test_each_call_gets_its_answer(wire: Wire) -> None:
+    answers: dict[int, bytes] = {}
+
+    async def ask(number: int) -> None:
+        answers[number] = await wire.call("ECHO", number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(200):
+            tasks.start_soon(ask, number)
+    assert answers == {number: str(number).encode() for number in range(200)}
+
+
+async def test_error_goes_to_who_caused_it(wire: Wire) -> None:
+    await wire.call("SET", "key", "text")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wire.call, "ECHO", "fine")
+        with pytest.raises(exceptions.ResponseError):
+            await wire.call("LPUSH", "key", "no list")
+    assert await wire.call("GET", "key") == b"text"
+
+
+async def test_cancelled_call_leaves_the_others_their_answers(wire: Wire) -> None:
+    await wire.call("PING")
+    with anyio.move_on_after(0.05):
+        await wire.call("BLPOP", "nothing", 1)
+    assert await wire.call("ECHO", "mine") == b"mine"
+
+
+async def test_calls_on_a_cut_connection_fail_and_later_ones_open_another(
+    way: tuple[Lossy, Wire],
+) -> None:
+    lossy, wire = way
+    failed: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await wire.call("BLPOP", "nothing", 30)
+        except exceptions.ConnectionError as error:
+            failed.append(str(error))
+
+    await wire.call("PING")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        lossy.cut()
+    assert len(failed) == 2
+    assert await wire.call("ECHO", "again") == b"again"
+
+
+async def test_server_that_owes_an_answer_too_long_is_given_up(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wires, "PATIENCE", 0.1)
+    with pytest.raises(exceptions.ConnectionError, match="no answer for"):
+        await wire.call("BLPOP", "nothing", 30)
+    assert await wire.call("ECHO", "again") == b"again"
