@@ -27,6 +27,7 @@ def main() -> int:
         asked.pause,
         asked.rate,
         docker=not asked.no_docker,
+        partitions=asked.partitions,
         throughput=asked.throughput,
     )
     report = anyio.run(run, folder, seed, wanted, backend_options={"use_uvloop": True})
@@ -46,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=5, help="AGENTAINER_LEASE, seconds")
     parser.add_argument("--pause", type=float, default=0.5, help="mean time between two faults")
     parser.add_argument("--rate", type=float, default=3, help="workflows started per second")
+    parser.add_argument("--partitions", type=int, default=2, help="AGENTAINER_PARTITIONS")
     parser.add_argument("--no-docker", action="store_true", help="agents are local processes")
     parser.add_argument(
         "--throughput",

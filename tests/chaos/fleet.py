@@ -107,7 +107,7 @@ class Member:
         if life.ready_ms is None and READY in life.text():
             life.ready_ms = now_ms()
         code = self._process.poll()
-        if code is not None:
+        if code is not None and not self._stopping:
             life.ended_with = code
             self._end(PAUSE)
 

@@ -60,6 +60,7 @@ class Scene:
             AGENTAINER_LEASE=str(wanted.lease),
             AGENTAINER_LOG_LEVEL="info",
             AGENTAINER_GRACE="2",
+            AGENTAINER_PARTITIONS=str(wanted.partitions),
             EFFECTS=str(folder / "effects"),
             **self.agents.environment,
         )
@@ -93,9 +94,10 @@ class Scene:
             yield Driver(self.log, self.seed, self.journal)
 
     async def _open_log(self, stack: AsyncExitStack) -> EventLog:
-        settings = load_settings({}, redis_url=self.proxies["users"].url, lease=self.wanted.lease)
+        settings = load_settings(self.environment, redis_url=self.proxies["users"].url)
         log = EventLog(settings, settings.redis_url or "")
         stack.push_async_callback(log.close)
+        await log.open()
         return log
 
     def _down(self) -> None:

@@ -88,6 +88,7 @@ class Wanted(msgspec.Struct, frozen=True):
     #: Workflows started per second.
     rate: float = 3.0
     docker: bool = False
+    partitions: int = 2
     #: Measure how many tasks come through: as long in peace first, with another workload.
     throughput: bool = False
 
