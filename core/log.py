@@ -11,13 +11,14 @@ from redis import exceptions
 
 from .connection import Connection, is_passing
 from .definition import Definition
+from .endings import Endings
 from .errors import SettingsError, WorkflowNotFound
 from .events import Blob, Recorded, decode_event
 from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
 from .settings import Settings
-from .tail import Entry
+from .tail import Entry, entry_of
 
 PAGE = 1000
 
@@ -31,6 +32,7 @@ class EventLog:
         self.settings = settings
         self.connection = Connection(url)
         self.keys = Keys(settings.namespace)
+        self.endings = Endings(self.connection, self.keys)
         self.scripts = Scripts(self.connection, self.keys, replicas=settings.replicas)
         self._definitions: dict[str, Definition] = {}
 
@@ -61,6 +63,7 @@ class EventLog:
         return number
 
     async def close(self) -> None:
+        await self.endings.close()
         await self.connection.close()
 
     async def read(
@@ -86,19 +89,20 @@ class EventLog:
 
     async def read_last(self, workflow: str) -> Recorded:
         """The newest event. Raises WorkflowNotFound."""
-        key = self.keys.events(workflow)
-        entries: list[Entry] = await self.connection.call(
-            lambda: self.redis.xrevrange(key, count=1)
-        )
+        entries = await self._entries("XREVRANGE", self.keys.events(workflow), "+", "-", 1)
         if not entries:
             raise WorkflowNotFound(workflow)
         return decode_entry(entries[0])
 
     async def _range(self, workflow: str, after: int, count: int) -> list[Entry]:
-        key = self.keys.events(workflow)
-        return await self.connection.call(
-            lambda: self.redis.xrange(key, min=f"({after}-0", count=count)
+        return await self._entries("XRANGE", self.keys.events(workflow), f"({after}-0", "+", count)
+
+    async def _entries(self, command: str, key: str, one: str, other: str, n: int) -> list[Entry]:
+        wire = self.connection.wire
+        answer: list[Any] = await self.connection.call(
+            lambda: wire.call(command, key, one, other, "COUNT", n)
         )
+        return [entry_of(raw) for raw in answer]
 
     async def follow(self, workflow: str, *, after: int = 0) -> AsyncIterator[list[Recorded]]:
         """Batches of events as they come, from version `after` on, for ever."""

@@ -1,6 +1,6 @@
 """The Lua scripts, one typed function each. Nothing else writes to Redis.
 
-A script is sent by digest and loaded when the server does not know it. Arguments and answers are
+A script is called by name, and loaded when the server does not know it. Arguments and answers are
 MessagePack, which costs a tenth of what as many Redis arguments do; text only, for Redis' Lua knows
 no binary type of it.
 """
@@ -8,13 +8,10 @@ no binary type of it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from functools import cache
-from importlib import resources
 from typing import Any, Literal
 
 import msgspec
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from .answers import (
     Appended,
@@ -40,14 +37,13 @@ from .answers import (
 )
 from .connection import Connection, NotReplicated
 from .keys import Keys
+from .library import function, library
+from .library import script as script_of
 
 #: How long agents whose launcher is gone wait for another one of their host, ms.
 HOST_LEASE_MS = 60_000
 #: How long one call waits for its replicas before it says so and is sent again, ms.
 CONFIRM_MS = 1000
-
-#: How the first line of a script names the parts it is made with.
-WITH = "-- with:"
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -84,18 +80,6 @@ _claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-@cache
-def source(name: str) -> tuple[str, str]:
-    """(text, sha1) of a script with the prelude and the parts it names in front."""
-    folder = resources.files(__name__.rpartition(".")[0]) / "lua"
-    script = (folder / f"{name}.lua").read_text()
-    first = script.partition("\n")[0]
-    parts = first.removeprefix(WITH).split() if first.startswith(WITH) else []
-    texts = [(folder / "parts" / f"{part}.lua").read_text() for part in parts]
-    text = "\n".join([(folder / "prelude.lua").read_text(), *texts, script])
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
 class Scripts:
     """Call the scripts on one Redis. Each call may be repeated: the guards make that harmless."""
 
@@ -103,19 +87,35 @@ class Scripts:
         self._connection = connection
         self._keys = keys
         self._replicas = replicas
+        self._has_functions = True
 
     async def _run(self, script: str, partition: int, /, **call: Any) -> bytes:
-        text, sha = source(script)
         route = self._keys.flow(partition, "owners")
         packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
+        return await self._connection.call(lambda: self._try(script, route, packed))
 
-        async def send() -> bytes:
+    async def _try(self, script: str, route: str, packed: bytes) -> bytes:
+        while self._has_functions:
             try:
-                return await self._send("EVALSHA", sha, 1, route, packed)
-            except NoScriptError:
-                return await self._send("EVAL", text, 1, route, packed)
+                return await self._send("FCALL", function(script), 1, route, packed)
+            except ResponseError as error:
+                if not _is_unknown(error):
+                    raise
+            await self._load()
+        text, sha = script_of(script)
+        try:
+            return await self._send("EVALSHA", sha, 1, route, packed)
+        except NoScriptError:
+            return await self._send("EVAL", text, 1, route, packed)
 
-        return await self._connection.call(send)
+    async def _load(self) -> None:
+        """Give Redis the library; where it takes none, scripts have to do."""
+        try:
+            await self._send("FUNCTION", "LOAD", "REPLACE", library()[1])
+        except (NoPermissionError, ResponseError) as error:
+            if not isinstance(error, NoPermissionError) and not _is_unknown(error):
+                raise
+            self._has_functions = False
 
     async def _send(self, *command: Any) -> bytes:
         wire = self._connection.wire
@@ -429,6 +429,12 @@ class Scripts:
     async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
         """Write documents (see `project.lua`); returns of how many workflows they were news."""
         return int(_decode(await self._run("project", partition, workflows=workflows)))
+
+
+def _is_unknown(error: ResponseError) -> bool:
+    """Redis does not know a function, or functions at all."""
+    said = str(error).lower()
+    return "function not found" in said or "unknown command" in said
 
 
 def _outcome_of(answer: list[Any]) -> Any:

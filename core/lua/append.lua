@@ -1,4 +1,3 @@
--- with: leases rings timers
 -- A command: append events under an idempotency key and an expected status or version.
 --
 -- Closes the race of two commands that both read "running" and both act on it: the check and the

@@ -1,4 +1,3 @@
--- with: leases jobs
 -- A launcher takes jobs, within the slots and the memory that its host has free.
 --
 -- Taking a job and recording who has it are one. A job that was cancelled while it waited is no

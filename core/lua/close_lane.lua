@@ -1,4 +1,3 @@
--- with: timers
 -- A private lane's work is done: delete what it had, unless somebody adopted it meanwhile.
 --
 -- call: lane, token, sessions [session…]

@@ -1,4 +1,3 @@
--- with: leases rings timers jobs committing
 -- An engine's decisions on workflows of its lane; each one is applied or not by itself.
 --
 -- call: lane, token, by, decisions [decision…] (see parts/committing.lua)

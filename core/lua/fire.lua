@@ -1,4 +1,3 @@
--- with: leases rings timers
 -- Let due timers happen: retries become ready, tasks that waited too long fail, runs time out.
 --
 -- A timer leaves both its places in the call that acts on it, so however many clocks there are and

@@ -1,9 +1,9 @@
--- Loaded in front of every script: one workflow's log, counters, the feeds and the bell.
+-- In front of all scripts: one workflow's log, counters, the feeds and the bell.
 --
--- A script gets one MessagePack map in ARGV[1] and answers with one MessagePack value. `ns` and
--- `p` (namespace prefix, partition) are in every call; KEYS[1] only routes on Redis Cluster: all
--- keys of a partition share its slot. What several scripts need beyond this is in parts/; a script
--- names the parts it is made with in its first line.
+-- Each script is a function of one library, which Redis keeps (see core/library.py). It gets one
+-- MessagePack map and answers with one MessagePack value. `ns` and `p` (namespace prefix, partition)
+-- are in every call; its one key only routes on Redis Cluster: all keys of a partition share its slot.
+-- What several scripts need beyond this is in parts/. What a call remembers is new with each call.
 --
 -- Redis does not roll back a script that fails halfway. So for each workflow a script first reads and
 -- checks all it needs, then appends, and afterwards only makes writes that cannot fail. (Memory that
@@ -19,11 +19,21 @@
 --
 -- `dg` chains the entries: a log that lost its tail and grew another one is told from the first.
 
-local call = cmsgpack.unpack(ARGV[1])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local ts = string.format('%.0f', now)
 local SHARED = 'shared'
+
+local call, clock, now, ts
+-- Of this call: opened logs, changes of counters, bells to ring, feeds that are there …
+local memory
+
+local function begin(argument)
+  call = cmsgpack.unpack(argument)
+  clock = redis.call('TIME')
+  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  ts = string.format('%.0f', now)
+  memory = {
+    logs = {}, deltas = {}, bells = {}, feeds = {}, queue_limits = {}, claimed = {}, idle = {}, idle_count = 0,
+  }
+end
 
 local function workflow_key(id, part)
   if part then return call.ns .. 'workflow:' .. id .. ':' .. part end
@@ -39,25 +49,24 @@ local function shared_key(part) return call.ns .. 'flow:' .. part end
 
 -- Counters change once at the end of a call, by what the call comes to: a task that is settled and
 -- one that is claimed leave most of them as they are. A counter at 0 is not there.
-local deltas = {}
-
 local function count(key, field, n)
-  local fields = deltas[key]
+  local fields = memory.deltas[key]
   if not fields then
     fields = {}
-    deltas[key] = fields
+    memory.deltas[key] = fields
   end
   fields[field] = (fields[field] or 0) + n
 end
 
 -- A counter as it will be at the end of the call.
 local function counted(key, field)
-  local pending = deltas[key] and deltas[key][field] or 0
+  local fields = memory.deltas[key]
+  local pending = fields and fields[field] or 0
   return tonumber(redis.call('HGET', key, field) or 0) + pending
 end
 
 local function write_counters()
-  for key, fields in pairs(deltas) do
+  for key, fields in pairs(memory.deltas) do
     for field, n in pairs(fields) do
       if n ~= 0 and redis.call('HINCRBY', key, field, n) == 0 then redis.call('HDEL', key, field) end
     end
@@ -71,36 +80,32 @@ local function ring_bell(lane, kind, id, subject)
 end
 
 -- The same once at the end of the call, however much work there is: {bell, kind} by both.
-local bells = {}
-
 local function ring_once(lane, kind, partition)
   local bell = call.ns .. 'flow:' .. (partition or call.p) .. ':' .. lane .. ':bell'
-  bells[bell .. kind] = { bell, kind }
+  memory.bells[bell .. kind] = { bell, kind }
 end
 
 local function reply(value)
   write_counters()
-  for _, ring in pairs(bells) do
+  for _, ring in pairs(memory.bells) do
     redis.call('XADD', ring[1], 'MAXLEN', '~', 1000, '*', 'kind', ring[2], 'w', '', 'subject', '')
   end
   return cmsgpack.pack(value)
 end
 
 -- A log as the call finds it, and as it changes it; opened once.
-local logs = {}
-
 local function new_log(id, version, digest, lane, name)
   local log = {
     id = id, meta = workflow_key(id, 'meta'), events = workflow_key(id, 'events'), version = version,
     digest = digest, before = digest, lane = lane, name = name, priority = 0, running = 0, was_running = 0, posts = {},
     changes = {},
   }
-  logs[id] = log
+  memory.logs[id] = log
   return log
 end
 
 local function open_log(id)
-  if logs[id] then return logs[id] end
+  if memory.logs[id] then return memory.logs[id] end
   local meta = redis.call('HMGET', workflow_key(id, 'meta'), 'v', 'dg', 'lane', 'name', 'status', 'priority',
     'running', 'commit')
   if not meta[1] then return nil end
@@ -133,9 +138,8 @@ local function append(log, kind, data, by, cause)
 end
 
 -- A feed that nobody ever asked for does not exist, and costs a look per call.
-local feeds = {}
-
 local function post_to(feed, entry)
+  local feeds = memory.feeds
   if feeds[feed] == nil then feeds[feed] = redis.call('EXISTS', feed) == 1 end
   if feeds[feed] then redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(entry)) end
 end

@@ -1,4 +1,3 @@
--- with: leases
 -- Record what a step did once, by name; the first record stands.
 --
 -- Looking and recording are one, so two runs of a body that overlap (a worker that was frozen and

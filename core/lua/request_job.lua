@@ -1,4 +1,3 @@
--- with: leases jobs
 -- A step asks for an agent: launched once per name, however often the step body runs.
 --
 -- Looking whether this task already has an agent of that name and recording the new one are one,

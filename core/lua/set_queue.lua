@@ -1,4 +1,3 @@
--- with: leases rings
 -- Set or lift the limits of a queue; what waited for it may go on.
 --
 -- call: queue ('*': all queues together), limit, depth (0: none; left out: as it is)

@@ -1,4 +1,3 @@
--- with: leases jobs
 -- A launcher records what became of a job: launched, then how it ended.
 --
 -- Only the launcher that holds the job may say so; one that fell silent and whose job was handed

@@ -1,4 +1,3 @@
--- with: leases
 -- Change state: all changes of a call or none, with the event that says so.
 --
 -- Reading, computing and writing are one, so parallel tasks never lose an update. A task's write

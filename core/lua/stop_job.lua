@@ -1,4 +1,3 @@
--- with: leases jobs
 -- A step stops one of its agents. Harmless when it has ended.
 --
 -- call: id, step, index, token, job

@@ -1,4 +1,3 @@
--- with: leases rings timers jobs
 -- Take over from the dead: give their tasks and jobs back, adopt their private lanes.
 --
 -- Reading that a session is past its deadline and taking what it held are one, so a worker that
@@ -75,7 +74,7 @@ local function take_session(session)
     if counts[1] >= call.limit then return end
   end
   redis.call('DEL', key)
-  deltas[key] = nil
+  memory.deltas[key] = nil
   redis.call('ZREM', flow_key('sessions'), session)
   redis.call('HDEL', flow_key('claims'), session)
   redis.call('HDEL', flow_key('about'), session)

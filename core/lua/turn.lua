@@ -1,4 +1,3 @@
--- with: leases rings timers jobs settling committing claiming
 -- A worker's turn: settle what ended, let the engine of its process go on with it, take new tasks.
 --
 -- One call does for a chain of steps what takes three when engine and worker are apart. The engine
@@ -43,7 +42,7 @@ end
 
 local tasks = call.claim and claim_tasks(call.claim) or {}
 
-for _, log in pairs(logs) do
+for _, log in pairs(memory.logs) do
   close_log(log)
   if log.has_work and log.status == 'running' and redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then
     ring_once(log.lane, 'task')

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agentainer_flow.core.scripts import source
+from agentainer_flow.core.library import function
 
 #: What is counted: (script, what its reply has, name). Words are as MessagePack spells them.
 SIGHTS: list[tuple[str, bytes, str]] = [
@@ -29,11 +29,9 @@ SIGHTS: list[tuple[str, bytes, str]] = [
     ("state", rb"\xa4lost", "changes of state refused"),
     ("record_effect", rb"\xa4lost", "effects refused"),
 ]
-_SCRIPTS = sorted({script for script, _, _ in SIGHTS})
-_BY_DIGEST = {source(name)[1].encode(): name for name in _SCRIPTS}
+_BY_NAME = {function(script).encode(): script for script, _, _ in SIGHTS}
 _PATTERNS = [(script, re.compile(words), name) for script, words, name in SIGHTS]
-_ASKED = re.compile(rb"\$7\r\nEVALSHA\r\n\$40\r\n([0-9a-f]{40})\r\n")
-_EVAL = b"$4\r\nEVAL\r\n"
+_ASKED = re.compile(rb"\$5\r\nFCALL\r\n\$\d+\r\n(\w+)\r\n")
 #: What writing to a connection that the other side has closed is called; by uvloop a RuntimeError.
 _GONE = (ConnectionError, RuntimeError)
 
@@ -107,9 +105,7 @@ class Proxy:
             while data := await reader.read(256 * 1024):
                 await self._passes.wait()
                 if found := _ASKED.search(data):
-                    asked.append(_BY_DIGEST.get(found[1], "other"))
-                elif _EVAL in data[:64]:
-                    asked.append("other")
+                    asked.append(_BY_NAME.get(found[1], "other"))
                 server.write(data)
                 await server.drain()
         except _GONE:
@@ -134,7 +130,7 @@ class Proxy:
     def _hear(self, script: str, reply: bytes) -> bool:
         """Note what a script answered; whether the reply is to be lost."""
         if reply.startswith(b"-"):
-            self.seen["scripts loaded anew"] += reply.startswith(b"-NOSCRIPT")
+            self.seen["scripts loaded anew"] += reply.startswith(b"-ERR Function not found")
             return False
         for name, pattern, sight in _PATTERNS:
             if name == script:

@@ -42,7 +42,7 @@ class Lossy:
 
     def is_lost(self, asked: bytes) -> bool:
         """Count a request; tell whether its reply is the one to lose."""
-        if b"\r\nEVAL" not in asked or not self._to_lose:
+        if b"\r\nFCALL" not in asked or not self._to_lose:
             return False
         self._until_loss = max(0, self._until_loss - 1)
         self._to_lose -= self._until_loss == 0
@@ -83,8 +83,8 @@ class _Pair:
 
     def _lose(self, answer: bytes) -> bool:
         self._loses = False
-        if answer.startswith(b"-NOSCRIPT"):
-            # Nothing was done: what counts is the call that brings the script along.
+        if answer.startswith(b"-ERR Function not found"):
+            # Nothing was done: what counts is the call after the library was loaded.
             self._lossy.spare()
             return False
         self._lossy.lost += 1

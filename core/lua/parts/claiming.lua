@@ -7,8 +7,6 @@
 -- claim: token, want, definitions {name: [step…]}, lease_ms
 -- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 
-local claimed = {}
-
 -- The tasks of a claim that was applied before.
 local function recall(session, token)
   for _, holding in ipairs(redis.call('HKEYS', flow_key('session:' .. session))) do
@@ -20,7 +18,7 @@ local function recall(session, token)
     end
     if #tasks > 0 then
       local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
-      claimed[#claimed + 1] = { id, name, step, limits_of(id, step).args, tasks }
+      memory.claimed[#memory.claimed + 1] = { id, name, step, limits_of(id, step).args, tasks }
     end
   end
 end
@@ -71,7 +69,7 @@ local function take(log, step, limits, n, claim)
   count_claim(call.session, log.id .. '|' .. step, #tasks)
   count_running(limits, #tasks)
   count_waiting(limits.queue, -#tasks)
-  claimed[#claimed + 1] = { log.id, log.name, step, limits.args, tasks }
+  memory.claimed[#memory.claimed + 1] = { log.id, log.name, step, limits.args, tasks }
   return #tasks, #tasks == n and redis.call('EXISTS', ready) == 1
 end
 
@@ -108,19 +106,17 @@ local function visit(log, share, known, claim)
   return taken, more
 end
 
--- Workflows that had nothing for this worker.
-local idle, idle_count = {}, 0
-
 -- The workflows at the heads of the rings, first those of a higher priority, then those that have
--- waited longest: {score, id, definition}; and whether there may be more behind them.
+-- waited longest: {score, id, definition}; and whether there may be more behind them. Those that had
+-- nothing for this worker (`idle`) are left out.
 local function line_up(definitions, want)
   local line, is_cut = {}, false
-  local most = want + idle_count
+  local most = want + memory.idle_count
   for definition in pairs(definitions) do
     local heads = redis.call('ZRANGE', ring_key(call.lane, definition), 0, most - 1, 'WITHSCORES')
     is_cut = is_cut or #heads == 2 * most
     for i = 1, #heads, 2 do
-      if not idle[heads[i]] then line[#line + 1] = { tonumber(heads[i + 1]), heads[i], definition } end
+      if not memory.idle[heads[i]] then line[#line + 1] = { tonumber(heads[i + 1]), heads[i], definition } end
     end
   end
   table.sort(line, function(one, other)
@@ -146,9 +142,9 @@ local function take_turns(line, first, last, want, definitions, claim)
       if log and log.status == 'running' then
         taken, more = visit(log, math.min(share, left), definitions[definition], claim)
       end
-      if taken == 0 and not idle[id] then
-        idle[id] = true
-        idle_count = idle_count + 1
+      if taken == 0 and not memory.idle[id] then
+        memory.idle[id] = true
+        memory.idle_count = memory.idle_count + 1
       end
       turn = turn + 1
       local ring = ring_key(call.lane, definition)
@@ -182,7 +178,7 @@ local function claim_tasks(claim)
   local last = redis.call('HGET', flow_key('claims'), call.session)
   if last == claim.token then
     recall(call.session, claim.token)
-    return claimed
+    return memory.claimed
   end
   redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
   local definitions = {}
@@ -197,5 +193,5 @@ local function claim_tasks(claim)
     if #line == 0 or not is_cut then break end
   end
   redis.call('HSET', flow_key('claims'), call.session, claim.token)
-  return claimed
+  return memory.claimed
 end

@@ -48,14 +48,12 @@ local function count_waiting(queue, n)
 end
 
 -- Most tasks that a queue, and all queues together, may run; 0: any number.
-local queue_limits = {}
-
 local function limits_of_queue(queue)
-  local known = queue_limits[queue]
+  local known = memory.queue_limits[queue]
   if not known then
     local texts = redis.call('HMGET', shared_key('queues'), queue .. ':limit', '*:limit')
     known = { tonumber(texts[1] or 0), tonumber(texts[2] or 0) }
-    queue_limits[queue] = known
+    memory.queue_limits[queue] = known
   end
   return known[1], known[2]
 end
