@@ -126,6 +126,12 @@ class WorkflowCancelled(Event, frozen=True):
     reason: str = ""
 
 
+class WorkflowDeleted(Event, frozen=True):
+    """All that was stored of the run is gone. Only on the feed: there is no log left to hold it."""
+
+    type: ClassVar[str] = "workflow.deleted"
+
+
 class StepScheduled(Event, frozen=True):
     """The step's dependencies are met. `queued` of its `tasks` are ready now, the rest follows."""
 
@@ -345,6 +351,7 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowCompleted,
         WorkflowFailed,
         WorkflowCancelled,
+        WorkflowDeleted,
         StepScheduled,
         TasksQueued,
         StepCompleted,

@@ -35,7 +35,10 @@
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
+    flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
     flow:definitions                   HASH    digest -> definition
+    flow:registered                    HASH    name -> what is known of its latest definition
+    flow:request:<digest>              STRING  first answer to a request with an idempotency key
     flow:queues                        HASH    limits and depths of queues
     flow:running                       HASH    tasks that run, per queue and concurrency key
     flow:waiting                       HASH    tasks that are ready, per queue
@@ -48,7 +51,9 @@ workflow that runs inside the process that called `run()`.
 
 Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
 event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
-used; a private lane's keys are deleted when its workflow ends or moves to the shared lane.
+used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
+the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
+feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`).
 """
 
 from __future__ import annotations
@@ -65,6 +70,7 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.partitions = partitions
         self.definitions = f"{self.prefix}flow:definitions"
+        self.registered = f"{self.prefix}flow:registered"
         self.confirmed = f"{self.prefix}flow:confirmed"
         self.installation = f"{self.prefix}flow:installation"
 

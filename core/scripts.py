@@ -315,6 +315,38 @@ class Scripts:
             case _:
                 return Lost()
 
+    async def write_state(
+        self,
+        workflow: str,
+        *,
+        by: str,
+        changes: list[dict[str, Any]],
+        key: str,
+        version: int | None = None,
+    ) -> list[str | None] | Missing | Ended | Conflict | StateRefused:
+        """`change_state` for whoever holds no task, if the workflow has the expected version."""
+        given = {} if version is None else {"version": version}
+        answer = await self._run(
+            "state",
+            self._keys.partition(workflow),
+            id=workflow,
+            by=by,
+            changes=changes,
+            key=key,
+            **given,
+        )
+        match _decode(answer):
+            case ["appended", values]:
+                return [value or None for value in values]
+            case ["ended", status]:
+                return Ended(status)
+            case ["refused", name, problem]:
+                return StateRefused(name, problem)
+            case ["conflict", found, status]:
+                return Conflict(found, status)
+            case _:
+                return Missing()
+
     async def record_effect(
         self,
         workflow: str,
@@ -419,6 +451,34 @@ class Scripts:
         """Keep lines (ts in ms, stream, text) that follow `after` others; 0 begins anew."""
         call = {"id": workflow, "job": job, "lines": lines, "max": limit, "after": after}
         await self._run("write_logs", self._keys.partition(workflow), **call)
+
+    async def delete(
+        self, workflow: str, *, steps: list[str], jobs: list[str], version: int | None = None
+    ) -> CommandOutcome:
+        """Delete all that is stored of a run that has ended or has not begun."""
+        call = {"id": workflow, "steps": steps, "jobs": jobs}
+        given = {"version": version} if version is not None else {}
+        answer = await self._run("delete", self._keys.partition(workflow), **call, **given)
+        outcome: CommandOutcome = _outcome(answer)
+        return outcome
+
+    async def remember_request(
+        self, name: str, *, content: str, answer: str = "", ttl_ms: int
+    ) -> tuple[str, str]:
+        """Keep what a request asked for, later its answer; returns (content, answer) that stand."""
+        call = {"name": name, "content": content, "answer": answer, "ttl_ms": ttl_ms}
+        first, stands = _decode(await self._run("remember_request", 0, **call))
+        return str(first), str(stands)
+
+    async def follow_feed(self, partition: int, *, follower: str, lease_ms: int) -> str:
+        """Have the partition's feed kept for us as well; returns the id of its last entry."""
+        call = {"follower": follower, "lease_ms": lease_ms}
+        return str(_decode(await self._run("follow_feed", partition, **call)))
+
+    async def tend_feed(self, partition: int, *, keep_ms: int, keep_entries: int) -> None:
+        """Cut the partition's feed behind its readers, or delete it when it has none."""
+        call = {"keep_ms": keep_ms, "keep_entries": keep_entries}
+        await self._run("tend_feed", partition, **call)
 
     async def project(self, workflow: str, **documents: Any) -> bool:
         answer = await self._run(

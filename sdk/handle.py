@@ -13,8 +13,9 @@ from ..core.events import TERMINAL, Recorded
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
-from ..projections.workflow import WorkflowView, fold
+from ..projections.workflow import WorkflowView
 from . import client
+from .client import read_view as read_view
 from .execution import load
 from .portal import call, iterate
 from .task import read_state
@@ -115,14 +116,6 @@ class SyncHandle:
     def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
         call(self._handle.cancel, reason)
-
-
-async def read_view(log: EventLog, workflow: str) -> WorkflowView:
-    """Fold the log of a run. Raises WorkflowNotFound."""
-    events = await log.read(workflow)
-    if not events:
-        raise WorkflowNotFound(workflow)
-    return fold(workflow, events)
 
 
 async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> AsyncIterator[Recorded]:

@@ -16,6 +16,7 @@ from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
 from ..sdk.client import connect
+from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
@@ -59,6 +60,7 @@ async def run_roles(
     settings: Settings, codes: Sequence[WorkflowCode], roles: Collection[str], stop: anyio.Event
 ) -> None:
     async with connect(settings) as log:
+        await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
         async with anyio.create_task_group() as tasks:
             await tasks.start(Service(log, codes, roles=roles).run, stop)
