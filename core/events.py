@@ -41,6 +41,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of all events."""
 
     type: ClassVar[str] = ""
+    #: Grows when what a type's fields mean changes; new fields with defaults leave it.
+    schema: ClassVar[int] = 1
 
 
 class WorkflowCreated(Event, frozen=True):

@@ -470,10 +470,16 @@ class Scripts:
         first, stands = _decode(await self._run("remember_request", 0, **call))
         return str(first), str(stands)
 
-    async def follow_feed(self, partition: int, *, follower: str, lease_ms: int) -> str:
-        """Have the partition's feed kept for us as well; returns the id of its last entry."""
+    async def follow_feed(
+        self, partition: int, *, follower: str, lease_ms: int
+    ) -> tuple[str, bool]:
+        """Have the partition's feed kept for us as well, for a while (0: no longer).
+
+        Returns the id of its last entry, and whether the feed was made.
+        """
         call = {"follower": follower, "lease_ms": lease_ms}
-        return str(_decode(await self._run("follow_feed", partition, **call)))
+        last, made = _decode(await self._run("follow_feed", partition, **call))
+        return str(last), bool(made)
 
     async def tend_feed(self, partition: int, *, keep_ms: int, keep_entries: int) -> None:
         """Cut the partition's feed behind its readers, or delete it when it has none."""

@@ -248,7 +248,7 @@ async def resume(
 async def _change(
     log: EventLog, workflow: str, event: e.Event, *, version: int | None, **guard: Any
 ) -> CommandOutcome:
-    expected = {"version": version} if version is not None else {}
+    expected: dict[str, Any] = {} if version is None else {"version": version}
     outcome = await command(log, workflow, [event], **guard, **expected)
     return check_outcome(workflow, outcome, version)
 

@@ -40,8 +40,10 @@ if not first and not followed then
   return reply(true)
 end
 if followed then
+  local length = redis.call('XLEN', feed)
+  if length < 1000 then return reply(true) end  -- whoever comes back finds where it was
   local from = string.format('%.0f-0', now - call.keep_ms)
-  local excess = redis.call('XLEN', feed) - call.keep_entries
+  local excess = length - call.keep_entries
   if excess > 0 then
     -- The newest of the surplus, found from the old end: each round has little to pass over.
     local surplus = redis.call('XRANGE', feed, '-', '+', 'COUNT', math.min(excess, 2000))
