@@ -166,7 +166,7 @@ def new_run(
     missing += [f"init.{one}" for one in registration.init if one not in init]
     if missing:
         raise InputError(f"{name} needs {', '.join(missing)}; given: {', '.join(inputs) or 'none'}")
-    made = {"args": [], "kwargs": init}
+    made: dict[str, Any] = {"args": [], "kwargs": init}
     return NewRun(
         workflow=new_workflow_id(key),
         definition=definition,

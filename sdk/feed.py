@@ -11,7 +11,7 @@ out of the ring reads the stream, or the log of its workflow, and comes back to 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -188,7 +188,7 @@ class Feed:
         return FeedPosition(tuple(Place(last) for last in self._last.values()))
 
     @asynccontextmanager
-    async def listen(self, workflow: str) -> AsyncIterator[Mail]:
+    async def listen(self, workflow: str) -> AsyncGenerator[Mail]:
         """Mail about one workflow, from now on."""
         await self._ready.wait()
         mail = Mail()

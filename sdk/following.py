@@ -140,6 +140,11 @@ class Follower:
         self._wanted = wanted
         self._position = position
 
+    @property
+    def position(self) -> Position:
+        """After what `stored` has gone through."""
+        return self._position
+
     async def messages(self, *, idle: float) -> AsyncGenerator[Message, None]:
         """Until the feed closes; `idle` after that many seconds without news."""
         async for message in self.stored():

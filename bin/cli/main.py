@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Durable workflows of agents and Python steps on Redis.",
     epilog="Redis is the one of AGENTAINER_REDIS_URL, else an embedded one that starts by itself.",
 )
-for role in (roles.up, roles.reactors, roles.worker, roles.launcher):
+for role in (roles.up, roles.reactors, roles.worker, roles.launcher, roles.serve):
     app.command()(role)
 app.add_typer(workflow, name="workflow")
 app.add_typer(queue, name="queue")

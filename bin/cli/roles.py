@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from .options import AgentSlots, References, SomeReferences, Supervised, TaskSlots
+from .options import (
+    AgentSlots,
+    Host,
+    Port,
+    References,
+    SomeReferences,
+    Supervised,
+    TaskSlots,
+)
 
 
 class Only(StrEnum):
@@ -25,6 +33,8 @@ def up(
         int,
         typer.Option(min=1, help="Serve with this many processes; one that dies is replaced."),
     ] = 1,
+    port: Port = None,
+    host: Host = "127.0.0.1",
     supervised: Supervised = False,
 ) -> None:
     """Serve workflows until stopped.
@@ -39,10 +49,13 @@ def up(
       agentainer up shop.orders:OrderWorkflow
       agentainer up examples/data_processing.py --agent-slots 4
       agentainer up shop.orders --processes 4
+      agentainer up shop.orders --port 8000
     """
     if processes > 1:
         from .supervisor import supervise
 
+        if port is not None:
+            raise typer.BadParameter("with --processes serve the API by `agentainer serve`")
         supervise(references or [], processes=processes, slots=slots, agent_slots=agent_slots)
         return
     from .serving import roles_of_up, serve
@@ -52,6 +65,7 @@ def up(
         references or [],
         slots=slots,
         agent_slots=agent_slots,
+        address=None if port is None else (host, port),
         supervised=supervised,
     )
 
@@ -104,3 +118,20 @@ def launcher(slots: AgentSlots = None) -> None:
     from .serving import serve
 
     serve(["launcher"], agent_slots=slots)
+
+
+def serve(references: SomeReferences = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:
+    """Serve the HTTP API, without running anything.
+
+    Creates, shows and steers workflows, and streams their events. The classes are optional: with
+    their code at hand inputs are checked when a workflow is created.
+
+    \b
+    Examples:
+      agentainer serve
+      agentainer serve --port 8080
+      agentainer serve shop.orders --host 0.0.0.0
+    """
+    from .serving import serve as serve_roles
+
+    serve_roles([], references or [], address=(host, 8000 if port is None else port))

@@ -24,6 +24,9 @@ from ..sdk.service import ROLES, Service
 from .output import say
 from .session import prepare
 
+#: Host and port of the HTTP API.
+Address = tuple[str, int]
+
 
 def serve(
     roles: Collection[str],
@@ -31,9 +34,10 @@ def serve(
     *,
     slots: int | None = None,
     agent_slots: int | None = None,
+    address: Address | None = None,
     supervised: bool = False,
 ) -> None:
-    """Have these roles in this process until SIGINT or SIGTERM."""
+    """Have these roles, and an API at the address, in this process until SIGINT or SIGTERM."""
     settings = prepare(slots=slots, agent_slots=agent_slots)
     codes = load_all(references)
 
@@ -41,7 +45,7 @@ def serve(
         async with anyio.create_task_group() as tasks:
             if supervised:
                 tasks.start_soon(_stop_with_parent, stop)
-            await run_roles(settings, codes, roles, stop)
+            await run_roles(settings, codes, roles, stop, address)
             tasks.cancel_scope.cancel()
 
     run_loop(lambda: until_signal(main))
@@ -57,14 +61,37 @@ def load_all(references: Sequence[str]) -> list[WorkflowCode]:
 
 
 async def run_roles(
-    settings: Settings, codes: Sequence[WorkflowCode], roles: Collection[str], stop: anyio.Event
+    settings: Settings,
+    codes: Sequence[WorkflowCode],
+    roles: Collection[str],
+    stop: anyio.Event,
+    address: Address | None = None,
 ) -> None:
     async with connect(settings) as log:
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
         async with anyio.create_task_group() as tasks:
-            await tasks.start(Service(log, codes, roles=roles).run, stop)
+            if roles:
+                await tasks.start(Service(log, codes, roles=roles).run, stop)
+            if address:
+                await serve_api(log, codes, address, stop, tasks)
             say_what_runs(log, codes, roles, runtime)
+
+
+async def serve_api(
+    log: EventLog,
+    codes: Sequence[WorkflowCode],
+    address: Address,
+    stop: anyio.Event,
+    tasks: anyio.abc.TaskGroup,
+) -> None:
+    """Begin to serve the HTTP API. Raises CannotListen."""
+    from ..api.api import Api
+    from ..api.server import listen, serve, url_of
+
+    sock = listen(*address)
+    await tasks.start(serve, Api(log, codes), sock, stop)
+    say(f"api      {url_of(sock)}, described at {url_of(sock)}/docs")
 
 
 def say_what_runs(
@@ -72,7 +99,8 @@ def say_what_runs(
 ) -> None:
     for code in codes:
         say(f"serving {code.name} ({code.reference}): {', '.join(code.steps)}")
-    say(f"roles    {', '.join(role for role in ROLES if role in roles)}")
+    if roles:
+        say(f"roles    {', '.join(role for role in ROLES if role in roles)}")
     say(f"redis    {redact(log.connection.url)}")
     if runtime:
         say(f"runtime  {runtime}")
