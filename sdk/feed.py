@@ -92,7 +92,7 @@ class Feed:
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
-            await self._renew()
+            await self.renew()
             tasks.start_soon(self._keep)
             tasks.start_soon(self._read_forever)
             await self.closing.wait()
@@ -113,9 +113,10 @@ class Feed:
     async def _keep(self) -> None:
         while True:
             await anyio.sleep(RENEW)
-            await self._renew()
+            await self.renew()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Say that we follow, and find out whether the feed had been lost."""
         for partition in self._partitions:
             last, made = await self.log.scripts.follow_feed(
                 partition, follower=self._name, lease_ms=int(LEASE * 1000)
@@ -150,7 +151,7 @@ class Feed:
             if not is_passing(error):
                 raise
             await anyio.sleep(0.2)
-            await self._renew()
+            await self.renew()
             self._wake_all()  # logs may have lost their tails meanwhile
             return
         keys = list(self._last)

@@ -134,14 +134,15 @@ class WorkflowFollower:
 class Follower:
     """Go through the events of all workflows after a position."""
 
-    def __init__(self, feed: Feed, wanted: Wanted, position: Position) -> None:
+    def __init__(self, feed: Feed, wanted: Wanted, position: Position | None) -> None:
+        """Without a position, as when the one to go on from is none, begin anew with `resync`."""
         self._feed = feed
         self._log: EventLog = feed.log
         self._wanted = wanted
         self._position = position
 
     @property
-    def position(self) -> Position:
+    def position(self) -> Position | None:
         """After what `stored` has gone through."""
         return self._position
 
@@ -149,7 +150,7 @@ class Follower:
         """Until the feed closes; `idle` after that many seconds without news."""
         async for message in self.stored():
             yield message
-        position = self._on_feed()
+        position = await self._on_feed()
         yield Message(str(position), word="caught_up")
         while not self._feed.closing.is_set():
             with anyio.move_on_after(idle) as scope:
@@ -163,10 +164,12 @@ class Follower:
 
     async def stored(self) -> AsyncGenerator[Message, None]:
         """What there is, without waiting for more."""
+        if self._position is None:
+            yield Message(str(await self._on_feed()), word="resync")
         if isinstance(self._position, StoredPosition):
             async for message in self._from_logs(self._position):
                 yield message
-        position = self._on_feed()
+        position = await self._on_feed()
         while True:
             moved, messages = await self._next(position)
             for message in messages:
@@ -175,9 +178,14 @@ class Follower:
                 return
             position = self._position = moved
 
-    def _on_feed(self) -> FeedPosition:
-        if isinstance(self._position, StoredPosition):
-            self._position = self._position.feeds
+    async def _on_feed(self) -> FeedPosition:
+        match self._position:
+            case StoredPosition(feeds=feeds):
+                self._position = feeds
+            case None:
+                self._position = await self._feed.end()
+            case FeedPosition():
+                pass
         return self._position
 
     async def _next(self, position: FeedPosition) -> tuple[FeedPosition, list[Message]]:

@@ -36,9 +36,12 @@ OPERATIONS: Sequence[Operation] = (
 
 
 def make_app(api: Api) -> Litestar:
+    paths: dict[str, list[Operation]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, []).append(operation)
     origins = [name.strip() for name in api.settings.api_origins.split(",") if name.strip()]
     return Litestar(
-        [route(api, operation) for operation in OPERATIONS],
+        [route(api, operations) for operations in paths.values()],
         openapi_config=None,
         request_max_body_size=api.settings.api_body_limit,
         exception_handlers={

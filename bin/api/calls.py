@@ -192,8 +192,8 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
     """What msgspec says, and the JSON Pointer of where: `$.steps[0].image` as `/steps/0/image`."""
     text, _, place = str(error).partition(" - at `$")
-    pointer = re.sub(r"\[(\d+)\]", r"/\1", place.rstrip("`")).replace(".", "/")
-    return text, pointer.replace("[...]", "")
+    known = place.rstrip("`").partition("[...]")[0]  # a value of a mapping: msgspec tells no key
+    return text, re.sub(r"\[(\d+)\]", r"/\1", known).replace(".", "/")
 
 
 def _liking(header: str, media_type: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import anyio
@@ -40,23 +40,25 @@ HEADERS = {
 }
 
 
-def route(api: Api, operation: Operation) -> HTTPRouteHandler:
-    """The operation as Litestar routes it."""
+def route(api: Api, operations: Sequence[Operation]) -> HTTPRouteHandler:
+    """All operations of one path, as Litestar routes them."""
+    by_method: dict[str, Operation] = {one.method: one for one in operations}
+    methods = [HttpMethod(method) for method in by_method]
+    methods += [HttpMethod.HEAD] if "GET" in by_method else []
+    methods.append(HttpMethod.OPTIONS)
 
     async def handle(request: HttpRequest) -> Reply:
-        return await answer(api, operation, request)
+        if request.method == "OPTIONS":
+            return Response(None, status_code=204, headers={"Allow": ", ".join(methods)})
+        method = "GET" if request.method == "HEAD" else request.method
+        return await answer(api, by_method[method], request)
 
-    path = operation.path
-    for name in operation.path_parameters:
+    path = operations[0].path
+    for name in operations[0].path_parameters:
         # A key may hold slashes; it is read off the raw path.
         path = path.replace(f"{{{name}}}", f"{{{name}:{'path' if name == 'key' else 'str'}}}")
-    methods = [HttpMethod(operation.method)]
     made = HTTPRouteHandler(
-        path,
-        http_method=[*methods, HttpMethod.HEAD] if operation.method == "GET" else methods,
-        name=operation.id,
-        status_code=200,
-        media_type="application/json",
+        path, http_method=methods, status_code=200, media_type="application/json"
     )
     return made(handle)
 

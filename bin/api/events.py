@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -44,7 +46,9 @@ class EventsQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class AllEventsQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     #: Events after the one with this id in the stream; 0: everything, `now`: only what comes.
-    after: Annotated[str, Meta(min_length=1, max_length=2000)] = "0"
+    after: Annotated[
+        str, Meta(max_length=2000, pattern="^(0|now|[fs]:[0-9a-z.:@_~-]{1,1990})$")
+    ] = "0"
     type: Types = []
     #: Definitions whose workflows are wanted.
     name: Annotated[list[Name], Meta(max_length=50)] = []
@@ -57,6 +61,8 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     items: list[CloudEvent]
     #: What to give as `after` to go on from here; the page may be empty and not the last.
     next: int | str | UnsetType = UNSET
+    #: What is here does not continue what came before: that is no longer on the feed.
+    resync: bool | UnsetType = UNSET
 
 
 #: Events looked at for one page.
@@ -126,41 +132,46 @@ async def list_of_all(call: Call) -> Answer:
     media_type = call.accepts(OF_ONE)
     check_room(call.api)
     feed = call.api.followed()
-    given = call.conditions.last_event_id or query.after
     wanted = Wanted(
         type_filter(query.type),
         frozenset(query.name),
         tags_of(query.tag),
     )
-    follower = Follower(feed, wanted, await _position(call, feed, given))
+    position = await _position(call, feed, query.after)
     if media_type in (JSON, BATCH_MEDIA_TYPE):
-        return await _page_of_all(call, follower, query.limit, media_type)
+        return await _page_of_all(call, Follower(feed, wanted, position), query.limit, media_type)
+    follower = Follower(feed, wanted, position)
     return _stream(call, media_type, follower.messages(idle=call.api.heartbeat))
 
 
-async def _position(call: Call, feed: Feed, text: str) -> Position:
-    match text:
-        case "0":
-            return await from_the_start(feed)
-        case "now":
-            return await feed.end()
-        case _:
-            try:
-                return parse_position(text, call.log.keys.partitions)
-            except BadPosition as error:
-                raise _bad_id("after", str(error)) from error
+async def _position(call: Call, feed: Feed, after: str) -> Position | None:
+    """Where to begin; None when that is no place of this stream."""
+    last = call.conditions.last_event_id
+    if last is None and after == "0":
+        return await from_the_start(feed)
+    if last is None and after == "now":
+        return await feed.end()
+    try:
+        return parse_position(last or after, call.log.keys.partitions)
+    except BadPosition:
+        return None
 
 
 async def _page_of_all(call: Call, follower: Follower, limit: int, media_type: str) -> Answer:
     items: list[CloudEvent] = []
-    last = ""
-    async for message in follower.stored():
-        last = message.position
-        if message.event is not None:
-            items.append(message.event)
-        if len(items) == limit:
-            break
-    return _paged(call, items, last or str(follower.position), media_type)
+    last, resync = "", False
+    async with aclosing(follower.stored()) as messages:
+        async for message in messages:
+            last = message.position
+            resync = resync or message.word == "resync"
+            if message.event is not None:
+                items.append(message.event)
+            if len(items) == limit:
+                break
+    page = _paged(call, items, last or str(follower.position), media_type)
+    if resync and isinstance(page.body, EventPage):
+        return replace(page, body=msgspec.structs.replace(page.body, resync=True))
+    return page
 
 
 def _bad_id(name: str, detail: str) -> Problem:

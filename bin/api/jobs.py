@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import anyio
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ..core.log import Entry
 from ..projections.documents import JobDocument, iso, job_document
@@ -33,7 +33,7 @@ LogId = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[0-9]{1,15}-
 
 class LogsQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     #: Lines after the one with this id.
-    after: LogId | None = None
+    after: LogId | UnsetType = UNSET
     limit: Limit = 500
 
 
@@ -71,7 +71,7 @@ async def read_logs(call: Call) -> Answer:
     return Answer(stream=counted(call.api, make(call, after)), media_type=media_type)
 
 
-def _after(last_event_id: str | None, after: str | None) -> str:
+def _after(last_event_id: str | None, after: str | UnsetType) -> str:
     if last_event_id and not re.fullmatch(r"[0-9]{1,15}-[0-9]{1,19}", last_event_id):
         error = FieldError("is the id of no line", parameter="last-event-id")
         raise Problem("invalid-request", "last-event-id is the id of no line", errors=[error])
@@ -144,6 +144,7 @@ async def _follow(call: Call, after: str) -> AsyncGenerator[bytes, None]:
                 yield b": idle\n\n"
 
 
+_TO_JOB = {"workflow": "$request.path.workflow", "job": "$response.body#/items/0/id"}
 _OF_JOB: dict[str, Any] = {"group": "agents", "for_agents": True, "problems": ("not-found",)}
 
 OPERATIONS = (
@@ -163,6 +164,7 @@ OPERATIONS = (
         "Agents of a workflow",
         list_jobs,
         replies={200: Reply("All agents, in the order in which they were asked for.", JobList)},
+        links=dict.fromkeys(["getJob", "readLogs"], _TO_JOB),
         **_OF_JOB,
     ),
     Operation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ PATH_PARAMETERS: dict[str, tuple[Any, str]] = {
     ),
     "job": (Annotated[str, msgspec.Meta(min_length=1, max_length=400)], "Id of an agent."),
     "name": (Name, "Name of a definition."),
-    "slug": (Annotated[str, msgspec.Meta(pattern="^[a-z-]{1,40}$")], "A type of problem."),
+    "slug": (Literal[*KINDS], "A type of problem."),
 }
 
 GROUPS = {
@@ -154,7 +154,7 @@ def _header_parameters(operation: Operation) -> list[Json]:
         found.append(_header("Idempotency-Key", key, text))
     if operation.waits:
         text = f"`wait=10`: answer when the run has ended, or after 10 s; at most {LONGEST_WAIT}."
-        found.append(_header("Prefer", {"type": "string", "examples": ["wait=10"]}, text))
+        found.append(_header("Prefer", {"type": "string", "examples": ["wait=2"]}, text))
     return found
 
 

@@ -68,6 +68,7 @@ async def serve(
     config = uvicorn.Config(
         make_app(api),
         log_config=None,
+        log_level="critical",
         access_log=False,
         lifespan="off",
         server_header=False,
@@ -76,13 +77,14 @@ async def serve(
         ws="none",
     )
     server = _Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(api.run)
-        tasks.start_soon(_end, api, server, stop)
-        sock.listen(2048)
-        task_status.started()
-        await server.serve([sock])
-        tasks.cancel_scope.cancel()
+    with sock:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(api.run)
+            tasks.start_soon(_end, api, server, stop)
+            sock.listen(2048)
+            task_status.started()
+            await server.serve([sock])
+            tasks.cancel_scope.cancel()
 
 
 async def _end(api: Api, server: uvicorn.Server, stop: anyio.Event) -> None:

@@ -103,6 +103,7 @@ async def _change(call: Call, changes: list[dict[str, Any]]) -> None:
             return
 
 
+_TO_KEY = {"workflow": "$request.path.workflow", "key": "$response.body#/key"}
 _ETAG = ("ETag",)
 _FACTS: dict[str, Any] = {"group": "state", "for_agents": True}
 _CHANGE: dict[str, Any] = {"scope": "write", "guarded": True}
@@ -152,6 +153,7 @@ OPERATIONS = (
         replies={200: Reply("The value.", StateValue, headers=_ETAG)},
         text="The body is the value itself, any JSON.",
         body=Any,
+        links=dict.fromkeys(["getStateKey", "deleteStateKey", "putStateKey"], _TO_KEY),
         problems=("not-found", "conflict", "unprocessable"),
         **_FACTS,
         **_CHANGE,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated, Any
 
 import anyio
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ..core.answers import Appended, CommandOutcome, Duplicate
 from ..core.registrations import find_registration
@@ -46,14 +44,14 @@ class CreateWorkflow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ListQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    status: WorkflowStatus | None = None
-    name: Name | None = None
+    status: WorkflowStatus | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
     #: May be given several times; a workflow has to have all of them.
     tag: Annotated[list[Tag], Meta(max_length=10)] = []
-    created_after: Moment | None = None
-    created_before: Moment | None = None
+    created_after: Moment | UnsetType = UNSET
+    created_before: Moment | UnsetType = UNSET
     limit: Limit = 50
-    cursor: Cursor | None = None
+    cursor: Cursor | UnsetType = UNSET
 
 
 class PauseQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,6 +61,9 @@ class PauseQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 class CancelQuery(msgspec.Struct, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=1000)] = ""
+
+
+_Moment = Annotated[datetime, Meta(tz=True)]
 
 
 async def create(call: Call) -> Answer:
@@ -99,7 +100,7 @@ def _of_code(call: Call, code: WorkflowCode, asked: CreateWorkflow, key: str | N
 
 async def _created(call: Call, run: NewRun) -> Answer:
     headers = {"Location": f"/workflows/{run.workflow}"}
-    if call.conditions.wait is not None:
+    if call.conditions.wait is not None and run.start:
         headers |= await _wait(call, run.workflow)
     made = await read_workflow(call.log, run.workflow)
     return Answer(made, 201, {**headers, "ETag": etag(made.version)})
@@ -119,8 +120,8 @@ async def _wait(call: Call, workflow: str) -> dict[str, str]:
 async def list_all(call: Call) -> Answer:
     query: ListQuery = call.query
     wanted = Filter(
-        status=query.status,
-        name=query.name,
+        status=query.status or None,
+        name=query.name or None,
         tags=tags_of(query.tag),
         created_from=_ms("created_after", query.created_after),
         created_to=_ms("created_before", query.created_before),
@@ -135,33 +136,25 @@ async def list_all(call: Call) -> Answer:
     )
 
 
-def _ms(name: str, moment: str | None) -> int | None:
-    if moment is None:
+def _ms(name: str, moment: str | UnsetType) -> int | None:
+    if moment is UNSET:
         return None
     try:
-        parsed = datetime.fromisoformat(moment)
-        return int(parsed.timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise _bad(name, f"is no moment: {error}") from error
+        return int(msgspec.convert(moment, _Moment).timestamp() * 1000)
+    except msgspec.ValidationError as error:
+        problem = FieldError("is no RFC 3339 moment", parameter=name)
+        raise Problem("invalid-request", f"{name} is no moment", errors=[problem]) from error
 
 
-def _read_cursor(text: str | None) -> Place | None:
-    if text is None:
+def _read_cursor(text: str | UnsetType) -> Place | None:
+    if text is UNSET:
         return None
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Place)
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise _bad("cursor", "is none that this API gave out") from error
+    created, _, workflow = text.partition("-")
+    return Place(int(created), workflow)
 
 
 def _write_cursor(place: Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def _bad(name: str, detail: str) -> Problem:
-    error = FieldError(detail, parameter=name)
-    return Problem("invalid-request", f"query parameter {name!r} {detail}", errors=[error])
+    return f"{place.created_ms}-{place.id}"
 
 
 async def get(call: Call) -> Answer:
@@ -223,6 +216,9 @@ _TO_WORKFLOW = {"workflow": "$response.body#/id"}
 _NEXT = """getWorkflow startWorkflow pauseWorkflow resumeWorkflow cancelWorkflow deleteWorkflow
 listEvents listSteps listJobs getState putState"""
 _AFTER_CREATE: Links = dict.fromkeys(_NEXT.split(), _TO_WORKFLOW)
+_AFTER_COMMAND: Links = dict.fromkeys(
+    ["getWorkflow", "pauseWorkflow", "resumeWorkflow", "cancelWorkflow"], _TO_WORKFLOW
+)
 _FOUND = Reply("The workflow.", Workflow, headers=("ETag",))
 _DONE = {
     200: Reply("The workflow now.", Workflow, headers=("ETag", "Location", "Preference-Applied")),
@@ -244,6 +240,7 @@ def _command(id: str, word: str, handler: Any, summary: str, text: str, **more: 
         guarded=True,
         waits=True,
         problems=("not-found", "conflict"),
+        links=_AFTER_COMMAND,
         **more,
     )
 
