@@ -19,6 +19,7 @@ import anyio
 import msgspec
 from redis import exceptions
 
+from ..core.cloudevents import CloudEvent, encode
 from ..core.connection import BLOCK, is_passing
 from ..core.events import Recorded, WorkflowCreated
 from ..core.ids import new_session
@@ -37,11 +38,24 @@ class Resync(Exception):
     """Raised when what follows a position is no longer there to be read."""
 
 
-class Item(msgspec.Struct, frozen=True):
-    """An entry of one partition's feed."""
+class Item(msgspec.Struct):
+    """An entry of one partition's feed; its public form is made once for all followers."""
 
     partition: int
     entry: FeedEntry
+    public: list[Public] | None = None
+
+
+class Public(msgspec.Struct):
+    """An event in its public form, and as JSON."""
+
+    event: CloudEvent
+    _json: bytes = b""
+
+    @property
+    def json(self) -> bytes:
+        self._json = self._json or encode(self.event)
+        return self._json
 
 
 class About(msgspec.Struct, frozen=True):

@@ -13,12 +13,12 @@ from typing import Literal
 import anyio
 import msgspec
 
-from ..core.cloudevents import CloudEvent, cloud_event
+from ..core.cloudevents import cloud_event
 from ..core.events import TERMINAL, Recorded
 from ..core.log import EventLog, FeedEntry
 from ..projections.documents import iso
 from ..projections.pages import Filter, Place, read_oldest
-from .feed import About, Feed, Item, Resync
+from .feed import About, Feed, Item, Public, Resync
 from .positions import ALL, FeedPosition, Position, StoredPosition, entry_order
 from .positions import Place as FeedPlace
 
@@ -38,7 +38,7 @@ class Message(msgspec.Struct, frozen=True):
     """
 
     position: str
-    event: CloudEvent | None = None
+    public: Public | None = None
     word: Word | None = None
 
 
@@ -55,8 +55,16 @@ class Wanted(msgspec.Struct, frozen=True):
         )
 
 
-def public(workflow: str, about: About, recorded: Recorded) -> CloudEvent:
-    return cloud_event(workflow, about.name, recorded, iso(recorded.ts) or "")
+def public(workflow: str, about: About, recorded: Recorded) -> Public:
+    return Public(cloud_event(workflow, about.name, recorded, iso(recorded.ts) or ""))
+
+
+def _all_public(about: About, item: Item) -> list[Public]:
+    """The events of an entry, made public by the first follower who looks at it."""
+    if item.public is None:
+        entry = item.entry
+        item.public = [public(entry.workflow, about, recorded) for recorded in entry.events]
+    return item.public
 
 
 class WorkflowFollower:
@@ -211,7 +219,7 @@ class Follower:
         return [
             Message(
                 str(_after(position, item, number if number < len(events) else ALL)),
-                public(item.entry.workflow, about, recorded),
+                _all_public(about, item)[number - 1],
             )
             for number, recorded in enumerate(events, 1)
             if number > skipped

@@ -96,7 +96,7 @@ async def _page(call: Call, query: EventsQuery, version: int, media_type: str) -
         for recorded in await call.log.read(call.workflow, after=last, limit=query.limit):
             last = recorded.version
             if takes(recorded.type):
-                items.append(public(call.workflow, about, recorded))
+                items.append(public(call.workflow, about, recorded).event)
             if len(items) == query.limit:
                 break
     return _paged(call, items, last if last < version else None, media_type, etag(version))
@@ -164,8 +164,8 @@ async def _page_of_all(call: Call, follower: Follower, limit: int, media_type: s
         async for message in messages:
             last = message.position
             resync = resync or message.word == "resync"
-            if message.event is not None:
-                items.append(message.event)
+            if message.public is not None:
+                items.append(message.public.event)
             if len(items) == limit:
                 break
     page = _paged(call, items, last or str(follower.position), media_type)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ..core.cloudevents import encode
 from ..sdk.following import Message
 
 SSE = "text/event-stream"
@@ -27,9 +26,8 @@ async def sse(
 
 
 def _frame(message: Message) -> bytes:
-    if message.event is not None:
-        data = encode(message.event)
-        return b"id: %b\ndata: %b\n\n" % (message.position.encode(), data)
+    if message.public is not None:
+        return b"id: %b\ndata: %b\n\n" % (message.position.encode(), message.public.json)
     return b": idle\n\n" if message.word == "idle" else _word(message)
 
 
@@ -46,5 +44,5 @@ async def ndjson(messages: AsyncGenerator[Message, None]) -> AsyncGenerator[byte
         async for message in messages:
             if message.word == "caught_up":
                 return
-            if message.event is not None:
-                yield encode(message.event) + b"\n"
+            if message.public is not None:
+                yield message.public.json + b"\n"
