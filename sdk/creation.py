@@ -15,6 +15,8 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import NULL, encode
 from ..core.registrations import InputSpec, Registration, register
+from .container_graph import items_of, registration_of_graph
+from .containers import EXECUTOR
 from .graph import WorkflowCode
 
 _encode = msgspec.json.Encoder().encode
@@ -140,6 +142,18 @@ async def register_codes(log: EventLog, codes: list[WorkflowCode]) -> None:
     for code in codes:
         await log.put_definition(code.definition)
         await register(log, registration_of(code))
+
+
+def container_run(
+    definition: Definition, inputs: dict[str, Any], *, limit: int, key: str | None = None
+) -> NewRun:
+    """A run of a container graph. Raises InputError, PayloadError."""
+    run = new_run(registration_of_graph(definition), definition, inputs, {}, limit=limit, key=key)
+    run.executor = EXECUTOR
+    run.items = items_of(definition)
+    made: dict[str, Any] = {"args": [], "kwargs": {"definition": definition.digest}}
+    run.init = msgspec.Raw(_encode(made))
+    return run
 
 
 def new_run(

@@ -98,6 +98,12 @@ KINDS = {
             "`workflow_status` says what it is; read it again.",
         ),
         Kind(
+            "name-taken",
+            409,
+            "A definition in Python has that name",
+            "Give the graph another name.",
+        ),
+        Kind(
             "precondition-failed",
             412,
             "The workflow has another version",

@@ -10,11 +10,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ..core.answers import Appended, CommandOutcome, Duplicate
-from ..core.registrations import find_registration
+from ..core.definition import Definition
+from ..core.errors import InputError
+from ..core.registrations import find_registration, list_registrations, register
 from ..projections.pages import Filter, Place, read_page
 from ..projections.workflow import WorkflowStatus
 from ..sdk import client
-from ..sdk.creation import NewRun, create_run, new_run
+from ..sdk.container_graph import ContainerStep, define, registration_of_graph
+from ..sdk.creation import NewRun, container_run, create_run, new_run
 from ..sdk.following import WorkflowFollower
 from ..sdk.graph import WorkflowCode
 from .calls import Call
@@ -31,9 +34,16 @@ InputName = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class CreateWorkflow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A run to create, of the registered definition of this name."""
+    """A run to create: of the registered definition of this name, or of the graph in `steps`."""
 
     name: Name
+    #: A graph of container steps; it is registered under the name.
+    steps: Annotated[list[ContainerStep], Meta(min_length=1, max_length=500)] | UnsetType = UNSET
+    #: Of a graph in `steps`: seconds that a run may take, tasks that run at a time, and which
+    #: runs go first.
+    timeout: Annotated[float, Meta(gt=0, le=31_536_000)] | UnsetType = UNSET
+    max_parallel: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    priority: Annotated[int, Meta(ge=0, le=9)] | UnsetType = UNSET
     #: Inputs by name; what the definition needs is in `/definitions/{name}`.
     input: Annotated[dict[InputName, Any], Meta(max_length=200)] = {}
     #: Arguments of the class's `__init__`, by name.
@@ -75,14 +85,52 @@ async def create(call: Call) -> Answer:
 
 
 async def _new_run(call: Call, asked: CreateWorkflow) -> NewRun:
-    code = call.api.codes.get(asked.name)
     key = _key_of(call)
-    if code:
+    limit = call.api.settings.payload_limit
+    if asked.steps is not UNSET:
+        return await _of_graph(call, asked, asked.steps, key)
+    _check_no_rules(asked)
+    if code := call.api.codes.get(asked.name):
         return _of_code(call, code, asked, key)
     registration = await find_registration(call.log, asked.name)
     definition = await call.log.get_definition(registration.definition)
-    limit = call.api.settings.payload_limit
+    if registration.kind == "container":
+        return container_run(definition, asked.input, limit=limit, key=key)
     return new_run(registration, definition, asked.input, asked.init, limit=limit, key=key)
+
+
+def _check_no_rules(asked: CreateWorkflow) -> None:
+    """Raises InputError: a registered definition brings its own rules."""
+    for name in ("timeout", "max_parallel", "priority"):
+        if getattr(asked, name) is not UNSET:
+            raise InputError(f"{name} belongs to a graph; {asked.name!r} is a definition by name")
+
+
+async def _of_graph(
+    call: Call, asked: CreateWorkflow, steps: list[ContainerStep], key: str | None
+) -> NewRun:
+    if asked.init:
+        raise InputError("a graph of containers takes no `init`")
+    definition = define(
+        asked.name,
+        steps,
+        timeout_s=asked.timeout or None,
+        max_parallel=asked.max_parallel or None,
+        priority=asked.priority or 0,
+    )
+    limit = call.api.settings.payload_limit
+    run = container_run(definition, asked.input, limit=limit, key=key)
+    await _register(call, definition)
+    return run
+
+
+async def _register(call: Call, definition: Definition) -> None:
+    """Raises Problem `name-taken`."""
+    known = {one.name: one.kind for one in await list_registrations(call.log)}
+    if definition.name in call.api.codes or known.get(definition.name) == "python":
+        raise Problem("name-taken", f"{definition.name!r} is a definition in Python")
+    await call.log.put_definition(definition)
+    await register(call.log, registration_of_graph(definition))
 
 
 def _key_of(call: Call) -> str | None:
@@ -255,14 +303,15 @@ OPERATIONS = (
         "workflows",
         {201: Reply("Created.", Workflow, headers=("ETag", "Location", "Preference-Applied"))},
         text=(
-            "Creates a run of a registered definition. With `start` it starts at once; with "
-            "`Prefer: wait=10` the answer comes when the run has ended, or after that many seconds."
+            "Creates a run of a registered definition, or of a graph of containers. With `start` "
+            "it starts at once; with `Prefer: wait=10` the answer comes when the run has ended, or "
+            "after that many seconds."
         ),
         scope="write",
         body=CreateWorkflow,
         idempotent=True,
         waits=True,
-        problems=("not-found", "unprocessable", "queue-full"),
+        problems=("not-found", "name-taken", "unprocessable", "queue-full"),
         links=_AFTER_CREATE,
     ),
     Operation(

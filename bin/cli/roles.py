@@ -39,7 +39,8 @@ def up(
 ) -> None:
     """Serve workflows until stopped.
 
-    Schedules them, runs their steps and launches their agents. Without classes it runs no steps.
+    Schedules them, runs their steps and launches their agents. Without classes it runs only those
+    whose steps are containers.
 
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE), hands over what is left and ends
     with 0; a second one ends at once.
@@ -58,10 +59,11 @@ def up(
             raise typer.BadParameter("with --processes serve the API by `agentainer serve`")
         supervise(references or [], processes=processes, slots=slots, agent_slots=agent_slots)
         return
-    from .serving import roles_of_up, serve
+    from ..sdk.service import ROLES
+    from .serving import serve
 
     serve(
-        roles_of_up(references or []),
+        ROLES,
         references or [],
         slots=slots,
         agent_slots=agent_slots,
@@ -93,7 +95,7 @@ def reactors(
 
 
 def worker(references: References, slots: TaskSlots = None) -> None:
-    """Run the steps of workflow classes.
+    """Run the steps of workflow classes, and those that are containers.
 
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE) and hands back the others.
 

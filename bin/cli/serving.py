@@ -16,6 +16,7 @@ from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
 from ..sdk.client import connect
+from ..sdk.containers import container_code
 from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
 from ..sdk.loop import run_loop
@@ -51,11 +52,6 @@ def serve(
     run_loop(lambda: until_signal(main))
 
 
-def roles_of_up(references: Sequence[str]) -> list[str]:
-    """All roles; without classes there are no steps that a worker could run."""
-    return [role for role in ROLES if references or role != "worker"]
-
-
 def load_all(references: Sequence[str]) -> list[WorkflowCode]:
     return list({code.name: code for name in references for code in load(name)}.values())
 
@@ -72,7 +68,8 @@ async def run_roles(
         runtime = await describe_runtime(log) if "launcher" in roles else None
         async with anyio.create_task_group() as tasks:
             if roles:
-                await tasks.start(Service(log, codes, roles=roles).run, stop)
+                carried = [*codes, container_code(log)]
+                await tasks.start(Service(log, carried, roles=roles).run, stop)
             if address:
                 await serve_api(log, codes, address, stop, tasks)
             say_what_runs(log, codes, roles, runtime)

@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- call: lane, session, token, want, definitions {name: [step…]}, lease_ms
+-- call: lane, session, token, want, definitions {name: [step…]} ('*': any step), lease_ms
 -- reply: [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 local claimed = {}
 
@@ -84,7 +84,7 @@ end
 local function visit(log, share, known)
   local taken, more = 0, false
   local function look(step)
-    if not known[step] then
+    if not (known[step] or known['*']) then
       more = true
       return
     end

@@ -15,6 +15,7 @@ from agentainer_flow.api.server import listen, serve, url_of
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.sdk import client
+from agentainer_flow.sdk.containers import container_code
 from agentainer_flow.sdk.creation import register_codes
 from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.service import Service
@@ -102,7 +103,7 @@ async def open_scene(
     async with client.connect(settings) as log, anyio.create_task_group() as tasks:
         if carried:
             await register_codes(log, codes)
-            await tasks.start(Service(log, codes).run)
+            await tasks.start(Service(log, [*codes, container_code(log)]).run)
         sock = listen("127.0.0.1", 0)
         api = Api(log, codes if with_code else [], heartbeat=heartbeat, auth=auth)
         async with httpx.AsyncClient(base_url=url_of(sock), timeout=30) as http:
