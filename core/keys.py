@@ -39,6 +39,8 @@
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
     flow:request:<digest>              STRING  first answer to a request with an idempotency key
+    flow:tokens                        HASH    id -> hash, scope and end of an API token
+    flow:secret                        STRING  what tokens of agents are signed with
     flow:queues                        HASH    limits and depths of queues
     flow:running                       HASH    tasks that run, per queue and concurrency key
     flow:waiting                       HASH    tasks that are ready, per queue
@@ -70,6 +72,8 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.partitions = partitions
         self.definitions = f"{self.prefix}flow:definitions"
+        self.tokens = f"{self.prefix}flow:tokens"
+        self.secret = f"{self.prefix}flow:secret"
         self.registered = f"{self.prefix}flow:registered"
         self.confirmed = f"{self.prefix}flow:confirmed"
         self.installation = f"{self.prefix}flow:installation"

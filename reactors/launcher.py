@@ -22,6 +22,7 @@ from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from ..core.tokens import make_job_token
 from .log_keeper import LogKeeper
 from .runtimes.contract import Launch, Limits, Outcome, Runtime, Started
 from .session import Session
@@ -157,7 +158,7 @@ class Launcher:
         except WorkflowNotFound:
             return None
         if isinstance(recorded.event, e.JobRequested):
-            return launch_of(job.workflow, recorded.event)
+            return await self._with_api(launch_of(job.workflow, recorded.event))
         # Written by another release, or damaged: nobody here can launch it.
         failure = e.Failure("cannot_start", f"its request at {job.requested} cannot be read here")
         await self._log.scripts.settle_job(
@@ -169,6 +170,14 @@ class Launcher:
             final=True,
         )
         return None
+
+    async def _with_api(self, launch: Launch) -> Launch:
+        """Tell the agent where the API is, if it is served for agents."""
+        url = self._log.settings.api_url
+        if not url:
+            return launch
+        token = await make_job_token(self._log, launch.workflow, launch.job)
+        return msgspec.structs.replace(launch, api_url=url, api_token=token)
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
         try:

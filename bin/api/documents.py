@@ -17,19 +17,19 @@ HTML = "text/html"
 
 
 @cache
-def _document() -> dict[str, Any]:
+def _document(auth: bool) -> dict[str, Any]:
     from .app import OPERATIONS as ALL
     from .openapi import document
 
-    return document(ALL)
+    return document(ALL, auth=auth)
 
 
 async def openapi(call: Call) -> Answer:
-    return Answer(_document())
+    return Answer(_document(call.api.auth))
 
 
 async def docs(call: Call) -> Answer:
-    return Answer(_page_of(_document()).encode(), media_type=HTML, headers=_SAFE)
+    return Answer(_page_of(_document(call.api.auth)).encode(), media_type=HTML, headers=_SAFE)
 
 
 async def problem(call: Call) -> Answer:

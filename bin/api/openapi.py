@@ -47,11 +47,13 @@ Create a workflow, start it, follow its events to the end. Every change takes an
 `/problems/{slug}` explains each type."""
 
 
-def document(operations: Iterable[Operation]) -> Json:
+def document(operations: Iterable[Operation], *, auth: bool) -> Json:
+    """Describe operations; `auth`: this server asks everybody for a token."""
     listed = list(operations)
     paths: dict[str, Json] = {}
     for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        described = _operation(operation, auth)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,15 +79,14 @@ def document(operations: Iterable[Operation]) -> Json:
     }
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation, auth: bool) -> Json:
     made: Json = {
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.group],
         "parameters": _parameters(operation),
         "responses": _responses(operation),
-        # A server on a loopback address may do without.
-        "security": [{"token": []}, {}] if operation.scope else [{}],
+        "security": _security(operation, auth),
     }
     if operation.text:
         made["description"] = operation.text
@@ -94,6 +95,12 @@ def _operation(operation: Operation) -> Json:
         content = {"application/json": {"schema": schema}}
         made["requestBody"] = {"required": True, "content": content}
     return made
+
+
+def _security(operation: Operation, auth: bool) -> list[Json]:
+    if operation.scope is None:
+        return []
+    return [{"token": []}] if auth else [{"token": []}, {}]
 
 
 def _parameters(operation: Operation) -> list[Json]:

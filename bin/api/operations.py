@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from ..core.tokens import Scope
+
 if TYPE_CHECKING:
     from .calls import Call
-
-Scope = Literal["read", "write", "admin"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import anyio.abc
 import uvicorn
 
 from ..core.errors import FlowError
+from ..core.log import EventLog
+from ..core.tokens import list_tokens
 from .api import Api
 from .app import make_app
 
@@ -55,6 +57,23 @@ def is_loopback(host: str) -> bool:
 def url_of(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def needs_tokens(log: EventLog, sock: socket.socket) -> bool:
+    """Whether callers need a token there.
+
+    Raises CannotListen, and closes the socket, when others could call and there is none.
+    """
+    host = sock.getsockname()[0]
+    if is_loopback(host):
+        return log.settings.api_auth == "on"
+    if await list_tokens(log):
+        return True
+    sock.close()
+    raise CannotListen(
+        f"others can reach {host}, and there is no token that they would need. Make one: "
+        "agentainer token create NAME --scope write. Or listen on 127.0.0.1"
+    )
 
 
 async def serve(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .operations import Scope
-
-#: A scope reaches what those before it reach, too.
-ORDER: tuple[Scope, ...] = ("read", "write", "admin")
+from ..core.tokens import SCOPES, Scope
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -18,4 +15,4 @@ class Caller(msgspec.Struct, frozen=True):
     workflow: str | None = None
 
     def reaches(self, scope: Scope) -> bool:
-        return ORDER.index(scope) <= ORDER.index(self.scope)
+        return SCOPES.index(scope) <= SCOPES.index(self.scope)

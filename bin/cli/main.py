@@ -12,6 +12,7 @@ from . import roles
 from .options import AsJson
 from .queue import app as queue
 from .redis import app as redis
+from .token import app as token
 from .workflow import app as workflow
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ for role in (roles.up, roles.reactors, roles.worker, roles.launcher, roles.serve
     app.command()(role)
 app.add_typer(workflow, name="workflow")
 app.add_typer(queue, name="queue")
+app.add_typer(token, name="token")
 app.add_typer(redis, name="redis")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio
 import anyio.abc
+import msgspec
 
 from ..core.connection import redact
 from ..core.errors import RuntimeUnavailable
@@ -63,32 +65,56 @@ async def run_roles(
     stop: anyio.Event,
     address: Address | None = None,
 ) -> None:
+    sock = _listen_on(address) if address else None
+    if sock and settings.api_url is None and settings.runtime == "process":
+        # Agents that are processes of this host reach what this process serves.
+        settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
     async with connect(settings) as log:
+        auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
         async with anyio.create_task_group() as tasks:
             if roles:
                 carried = [*codes, container_code(log)]
                 await tasks.start(Service(log, carried, roles=roles).run, stop)
-            if address:
-                await serve_api(log, codes, address, stop, tasks)
+            if sock:
+                await serve_api(log, codes, sock, auth, stop, tasks)
             say_what_runs(log, codes, roles, runtime)
+
+
+def _listen_on(address: Address) -> socket.socket:
+    from ..api.server import listen
+
+    return listen(*address)
+
+
+def _url_of(sock: socket.socket) -> str:
+    from ..api.server import url_of
+
+    return url_of(sock)
+
+
+async def _needs_tokens(log: EventLog, sock: socket.socket) -> bool:
+    from ..api.server import needs_tokens
+
+    return await needs_tokens(log, sock)
 
 
 async def serve_api(
     log: EventLog,
     codes: Sequence[WorkflowCode],
-    address: Address,
+    sock: socket.socket,
+    auth: bool,
     stop: anyio.Event,
     tasks: anyio.abc.TaskGroup,
 ) -> None:
-    """Begin to serve the HTTP API. Raises CannotListen."""
+    """Begin to serve the HTTP API."""
     from ..api.api import Api
-    from ..api.server import listen, serve, url_of
+    from ..api.server import serve, url_of
 
-    sock = listen(*address)
-    await tasks.start(serve, Api(log, codes), sock, stop)
-    say(f"api      {url_of(sock)}, described at {url_of(sock)}/docs")
+    await tasks.start(serve, Api(log, codes, auth=auth), sock, stop)
+    who = "with a token" if auth else "from this machine, without tokens"
+    say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
 
 
 def say_what_runs(

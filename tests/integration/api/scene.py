@@ -97,6 +97,7 @@ async def open_scene(
     carried: bool = True,
     heartbeat: float = 10.0,
     auth: bool = False,
+    port: int = 0,
 ) -> AsyncGenerator[Scene]:
     """Serve the API; `carried`: with the roles that carry workflows to their end."""
     codes = [code_of(cls) for cls in CLASSES]
@@ -104,7 +105,7 @@ async def open_scene(
         if carried:
             await register_codes(log, codes)
             await tasks.start(Service(log, [*codes, container_code(log)]).run)
-        sock = listen("127.0.0.1", 0)
+        sock = listen("127.0.0.1", port)
         api = Api(log, codes if with_code else [], heartbeat=heartbeat, auth=auth)
         async with httpx.AsyncClient(base_url=url_of(sock), timeout=30) as http:
             scene = Scene(api, log, url_of(sock), http)
