@@ -34,7 +34,7 @@ StepName = Annotated[
     str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$", max_length=100, examples=["fetch"])
 ]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000, description="Seconds.")]
-Text = Annotated[str, Meta(max_length=32_768)]
+Text = Annotated[str, Meta(max_length=8192)]
 VariableName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 Word = Annotated[
     str,
@@ -106,11 +106,11 @@ class ContainerStep(
     image: Annotated[str, Meta(min_length=1, max_length=255, examples=["data-fetcher:latest"])]
     #: A text runs in the image's /bin/sh.
     command: (
-        Annotated[list[Text], Meta(max_length=1000)]
+        Annotated[list[Text], Meta(max_length=200)]
         | Annotated[str, Meta(min_length=1, max_length=32_768)]
         | UnsetType
     ) = UNSET
-    env: Annotated[dict[VariableName, Text], Meta(max_length=500)] = {}
+    env: Annotated[dict[VariableName, Text], Meta(max_length=200)] = {}
     #: JSON for AGENTAINER_INPUT; without it inputs, results and item.
     input: Any = UNSET
     depends_on: Annotated[list[StepName], Meta(max_length=500)] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
@@ -172,7 +172,7 @@ def _read_body(operation: Operation, request: Request[Any, Any, Any], data: byte
 def decode_body(kind: Any, data: bytes) -> Any:
     """Raises Problem `invalid-request` that points to the field."""
     try:
-        return _decoder(kind).decode(data)
+        return _decode(kind, data)
     except msgspec.ValidationError as error:
         detail, pointer = split_error(error)
         raise Problem(
@@ -182,6 +182,28 @@ def decode_body(kind: Any, data: bytes) -> Any:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("invalid-request", f"the body is not JSON: {error}") from error
+
+
+def _decode(kind: Any, data: bytes) -> Any:
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:
+        whole = _whole(msgspec.json.decode(data))
+        return msgspec.convert(whole, kind)
+
+
+def _whole(value: Any) -> Any:
+    """A value with 7.0 written as 7: in JSON they are one number, and either is an integer."""
+    match value:
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        case dict():
+            pairs = cast("dict[str, object]", value).items()
+            return {name: _whole(one) for name, one in pairs}
+        case list():
+            return [_whole(one) for one in cast("list[object]", value)]
+        case _:
+            return value
 
 
 @cache
