@@ -30,12 +30,12 @@ def test_generated_requests_find_nothing_to_complain_about(scene: Scene) -> None
     """All checks on all operations, the stateful ones along the links included."""
     process = scene.serve("up", str(FLOWS), "--port", "0")
     command = [
-        str(SCHEMATHESIS),
+        *(str(SCHEMATHESIS), "--config-file", str(ROOT / "schemathesis.toml")),
         *("run", f"{url_of(scene, process)}/openapi.json"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
         *("--max-examples", "8", "--seed", "7", "--generation-database", "none"),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=scene.folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-8000:]
     assert stop(process) == 0
     assert "Traceback" not in scene.said(process)
