@@ -35,6 +35,11 @@
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
+    flow:<p>:delivery:<delivery>       HASH    one message to one webhook, and how it went
+    flow:<p>:due                       ZSET    deliveries to make, by when (ms)
+    flow:<p>:sent:<webhook>            ZSET    its newest deliveries, by when they were planned
+    flow:webhooks                      HASH    id -> webhook, with its secrets
+    flow:webhooks:state                HASH    id -> since when it fails, whether it is disabled
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
@@ -55,7 +60,8 @@ Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their T
 event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
 used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
 the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
-feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`).
+feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
+for a week after it was made or given up, the list of a webhook's until the webhook is deleted.
 """
 
 from __future__ import annotations
@@ -72,6 +78,8 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.partitions = partitions
         self.definitions = f"{self.prefix}flow:definitions"
+        self.webhooks = f"{self.prefix}flow:webhooks"
+        self.webhook_states = f"{self.prefix}flow:webhooks:state"
         self.tokens = f"{self.prefix}flow:tokens"
         self.secret = f"{self.prefix}flow:secret"
         self.registered = f"{self.prefix}flow:registered"

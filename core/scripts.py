@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError
 from .answers import (
     Appended,
     Batch,
+    ClaimedDelivery,
     ClaimedJob,
     ClaimedStep,
     CommandOutcome,
@@ -57,6 +58,7 @@ _OUTCOMES: dict[str, type] = {
 
 _claimed_steps = msgspec.msgpack.Decoder(list[ClaimedStep]).decode
 _claimed_jobs = msgspec.msgpack.Decoder(list[ClaimedJob]).decode
+_claimed_deliveries = msgspec.msgpack.Decoder(tuple[list[ClaimedDelivery], int]).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -485,6 +487,62 @@ class Scripts:
         """Cut the partition's feed behind its readers, or delete it when it has none."""
         call = {"keep_ms": keep_ms, "keep_entries": keep_entries}
         await self._run("tend_feed", partition, **call)
+
+    async def open_group(self, partition: int, *, group: str, close: bool = False) -> None:
+        """Have a consumer group on the partition's feed, from now on; or close it."""
+        call = {"group": group, **({"close": True} if close else {})}
+        await self._run("open_group", partition, **call)
+
+    async def plan_deliveries(
+        self,
+        partition: int,
+        *,
+        group: str,
+        start: str,
+        end: str,
+        deliveries: list[tuple[str, str, str]],
+        kept: int,
+    ) -> bool:
+        """Plan (id, webhook, message) and move the group from `start` to `end`; False: elsewhere.
+
+        Of each webhook the newest `kept` stay listed.
+        """
+        call = {"group": group, "from": start, "to": end, "deliveries": deliveries, "kept": kept}
+        return bool(_decode(await self._run("plan_deliveries", partition, **call)))
+
+    async def claim_deliveries(
+        self, partition: int, *, token: str, want: int, lease_ms: int
+    ) -> tuple[list[ClaimedDelivery], int]:
+        """What is due, and the ms until more is; -1 when nothing is planned."""
+        call = {"token": token, "want": want, "lease_ms": lease_ms}
+        return _claimed_deliveries(await self._run("claim_deliveries", partition, **call))
+
+    async def settle_delivery(
+        self,
+        partition: int,
+        *,
+        delivery: str,
+        token: str,
+        attempt: str,
+        state: str,
+        delay_ms: int,
+        keep_ms: int,
+    ) -> bool:
+        """Note an attempt (JSON) and what follows; False when somebody else has claimed it."""
+        call = {
+            "id": delivery,
+            "token": token,
+            "attempt": attempt,
+            "state": state,
+            "delay_ms": delay_ms,
+            "keep_ms": keep_ms,
+        }
+        return bool(_decode(await self._run("settle_delivery", partition, **call)))
+
+    async def redeliver(self, partition: int, *, delivery: str, webhook: str) -> bool:
+        """Send it once more; False when there is none of that webhook."""
+        call = {"id": delivery, "webhook": webhook}
+        return bool(_decode(await self._run("redeliver", partition, **call)))
 
     async def project(self, workflow: str, **documents: Any) -> bool:
         answer = await self._run(

@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     api_if_match: str = "optional"
     #: Largest body of a request.
     api_body_limit: int = 4 * 1024 * 1024
+    #: Networks that webhooks may reach though they are not public, separated by commas.
+    webhook_allow: str = ""
     #: Origins whose web pages may call the API, separated by commas.
     api_origins: str = ""
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.

@@ -10,7 +10,7 @@ out of the ring reads the stream, or the log of its workflow, and comes back to 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,17 +21,15 @@ from redis import exceptions
 
 from ..core.cloudevents import CloudEvent, encode
 from ..core.connection import BLOCK, is_passing
-from ..core.events import Recorded, WorkflowCreated
 from ..core.ids import new_session
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
+from ..projections.abouts import Abouts
 from .positions import FeedPosition, Place, entry_order
 
 #: Entries in the ring, and per read.
 RING, READ = 5000, 500
 #: How long the feed is kept for a process that fell silent, and how often it says it is there, s.
 LEASE, RENEW = 60.0, 15.0
-#: Names and tags of workflows that are remembered.
-REMEMBERED = 20_000
 
 
 class Resync(Exception):
@@ -56,13 +54,6 @@ class Public(msgspec.Struct):
     def json(self) -> bytes:
         self._json = self._json or encode(self.event)
         return self._json
-
-
-class About(msgspec.Struct, frozen=True):
-    """What events do not say of their workflow; no name: it has been deleted."""
-
-    name: str = ""
-    tags: dict[str, str] = {}
 
 
 class Mail:
@@ -99,7 +90,7 @@ class Feed:
         self._last: dict[str, str] = {}
         self._news = anyio.Event()
         self._mail: dict[str, set[Mail]] = {}
-        self._about: OrderedDict[str, About] = OrderedDict()
+        self.abouts = Abouts(log)
         self._ready = anyio.Event()
         #: Set when followers are to end.
         self.closing = anyio.Event()
@@ -183,9 +174,7 @@ class Feed:
             oldest = self._ring[0]
             self._floor[oldest.partition] = oldest.entry.id
         self._ring.append(item)
-        for recorded in item.entry.events:
-            if isinstance(recorded.event, WorkflowCreated):
-                self._remember(item.entry.workflow, About(recorded.event.name, recorded.event.tags))
+        self.abouts.note(item.entry)
         for mail in self._mail.get(item.entry.workflow, ()):
             mail.put(item.entry)
 
@@ -282,17 +271,3 @@ class Feed:
         made: bytes = info.get("max-deleted-entry-id", info["last-generated-id"])
         nothing_cut = int(info.get("entries-added", -1)) == int(info["length"]) + 1
         return nothing_cut and entry_order(id) >= entry_order(made.decode())
-
-    async def about(self, workflow: str) -> About:
-        if workflow not in self._about:
-            first: list[Recorded] = await self.log.read(workflow, limit=1)
-            event = first[0].event if first else None
-            if not isinstance(event, WorkflowCreated):
-                return About()
-            self._remember(workflow, About(event.name, event.tags))
-        return self._about[workflow]
-
-    def _remember(self, workflow: str, about: About) -> None:
-        self._about[workflow] = about
-        if len(self._about) > REMEMBERED:
-            self._about.popitem(last=False)

@@ -16,9 +16,10 @@ import msgspec
 from ..core.cloudevents import cloud_event
 from ..core.events import TERMINAL, Recorded
 from ..core.log import EventLog, FeedEntry
+from ..projections.abouts import About
 from ..projections.documents import iso
 from ..projections.pages import Filter, Place, read_oldest
-from .feed import About, Feed, Item, Public, Resync
+from .feed import Feed, Item, Public, Resync
 from .positions import ALL, FeedPosition, Position, StoredPosition, entry_order
 from .positions import Place as FeedPlace
 
@@ -50,9 +51,7 @@ class Wanted(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
 
     def takes(self, about: About) -> bool:
-        return (not self.names or about.name in self.names) and all(
-            about.tags.get(key) == value for key, value in self.tags.items()
-        )
+        return about.has(self.names, self.tags)
 
 
 def public(workflow: str, about: About, recorded: Recorded) -> Public:
@@ -82,7 +81,7 @@ class WorkflowFollower:
     async def messages(self, *, idle: float) -> AsyncGenerator[Message, None]:
         """Until the run ends or the feed closes; `idle` after that many seconds without news."""
         async with self._feed.listen(self._workflow) as mail:
-            about = await self._feed.about(self._workflow)
+            about = await self._feed.abouts.get(self._workflow)
             async for message in self._from_log(about):
                 yield message
             yield Message(str(self._version), word="caught_up")
@@ -210,7 +209,7 @@ class Follower:
         return position, messages
 
     async def _of_item(self, item: Item, position: FeedPosition) -> list[Message]:
-        about = await self._feed.about(item.entry.workflow)
+        about = await self._feed.abouts.get(item.entry.workflow)
         if not self._wanted.takes(about):
             return []
         place = position.places[item.partition]
@@ -241,7 +240,7 @@ class Follower:
 
     async def _of_log(self, at: StoredPosition) -> AsyncGenerator[Message, None]:
         """What one workflow has above a version, up to the moment from which the feeds tell."""
-        about = await self._feed.about(at.workflow)
+        about = await self._feed.abouts.get(at.workflow)
         while self._wanted.takes(about):
             events = await self._log.read(at.workflow, after=at.version, limit=PAGE)
             for recorded in events:

@@ -17,6 +17,7 @@ from . import (
     jobs,
     queues,
     state,
+    webhooks,
     workflows,
 )
 from .api import Api
@@ -28,6 +29,7 @@ OPERATIONS: Sequence[Operation] = (
     *state.OPERATIONS,
     *events.OPERATIONS,
     *jobs.OPERATIONS,
+    *webhooks.OPERATIONS,
     *definitions.OPERATIONS,
     *queues.OPERATIONS,
     *health.OPERATIONS,

@@ -89,7 +89,7 @@ async def list_of_workflow(call: Call) -> Answer:
 async def _page(call: Call, query: EventsQuery, version: int, media_type: str) -> Answer:
     """A page of the log: its events are looked at in order, those that are wanted returned."""
     takes = type_filter(query.type)
-    about = await call.api.feed.about(call.workflow)
+    about = await call.api.feed.abouts.get(call.workflow)
     items: list[CloudEvent] = []
     last, most = query.after, query.after + LOOKED_AT
     while last < min(version, most) and len(items) < query.limit:

@@ -25,6 +25,8 @@ PATH_PARAMETERS: dict[str, tuple[Any, str]] = {
         "A key of the state; encode slashes in it as %2F.",
     ),
     "job": (Annotated[str, msgspec.Meta(min_length=1, max_length=400)], "Id of an agent."),
+    "webhook": (Annotated[str, msgspec.Meta(min_length=1, max_length=64)], "Id of a webhook."),
+    "delivery": (Annotated[str, msgspec.Meta(min_length=1, max_length=200)], "Id of a delivery."),
     "name": (Name, "Name of a definition."),
     "slug": (Literal[*KINDS], "A type of problem."),
 }
@@ -34,6 +36,7 @@ GROUPS = {
     "state": "What the tasks of a workflow share.",
     "events": "Everything that happened, in order, as CloudEvents.",
     "agents": "Steps and agents of a workflow, and what agents print.",
+    "webhooks": "Events sent to where you say.",
     "definitions": "What workflows can be created of.",
     "queues": "What runs and what waits.",
     "server": "The server itself.",

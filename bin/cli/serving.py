@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -73,13 +74,27 @@ async def run_roles(
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
-        async with anyio.create_task_group() as tasks:
-            if roles:
-                carried = [*codes, container_code(log)]
-                await tasks.start(Service(log, carried, roles=roles).run, stop)
-            if sock:
-                await serve_api(log, codes, sock, auth, stop, tasks)
-            say_what_runs(log, codes, roles, runtime)
+        async with anyio.create_task_group() as sending:
+            if sock or "scheduler" in roles:
+                start_webhooks(log, sending)
+            async with anyio.create_task_group() as tasks:
+                if roles:
+                    carried = [*codes, container_code(log)]
+                    await tasks.start(Service(log, carried, roles=roles).run, stop)
+                if sock:
+                    await serve_api(log, codes, sock, auth, stop, tasks)
+                say_what_runs(log, codes, roles, runtime)
+            sending.cancel_scope.cancel()
+
+
+def start_webhooks(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
+    """Send events to webhooks, where what sends them is installed."""
+    if importlib.util.find_spec("httpcore") is None:
+        return
+    from ..reactors.courier import deliver_webhooks
+
+    for partition in range(log.keys.partitions):
+        tasks.start_soon(deliver_webhooks, log, partition)
 
 
 def _listen_on(address: Address) -> socket.socket:

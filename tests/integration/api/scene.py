@@ -14,6 +14,7 @@ from agentainer_flow.api.api import Api
 from agentainer_flow.api.server import listen, serve, url_of
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
+from agentainer_flow.reactors.courier import deliver_webhooks
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.containers import container_code
 from agentainer_flow.sdk.creation import register_codes
@@ -105,6 +106,7 @@ async def open_scene(
         if carried:
             await register_codes(log, codes)
             await tasks.start(Service(log, [*codes, container_code(log)]).run)
+            tasks.start_soon(deliver_webhooks, log)
         sock = listen("127.0.0.1", port)
         api = Api(log, codes if with_code else [], heartbeat=heartbeat, auth=auth)
         async with httpx.AsyncClient(base_url=url_of(sock), timeout=30) as http:
