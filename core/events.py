@@ -41,6 +41,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base of all events."""
 
     type: ClassVar[str] = ""
+    #: Grows when what a type's fields mean changes; new fields with defaults leave it.
+    schema: ClassVar[int] = 1
 
 
 class WorkflowCreated(Event, frozen=True):
@@ -124,6 +126,12 @@ class WorkflowCancelled(Event, frozen=True):
 
     type: ClassVar[str] = "workflow.cancelled"
     reason: str = ""
+
+
+class WorkflowDeleted(Event, frozen=True):
+    """All that was stored of the run is gone. Only on the feed: there is no log left to hold it."""
+
+    type: ClassVar[str] = "workflow.deleted"
 
 
 class StepScheduled(Event, frozen=True):
@@ -349,6 +357,7 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowCompleted,
         WorkflowFailed,
         WorkflowCancelled,
+        WorkflowDeleted,
         StepScheduled,
         TasksQueued,
         StepCompleted,

@@ -29,6 +29,9 @@ def contract_environment(launch: Launch, result_path: str) -> Mapping[str, str]:
     }
     if launch.traceparent:
         promised["TRACEPARENT"] = launch.traceparent
+    if launch.api_url and launch.api_token:
+        promised["AGENTAINER_API_URL"] = launch.api_url
+        promised["AGENTAINER_API_TOKEN"] = launch.api_token
     return _checked({**launch.env, **promised})
 
 

@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- claim: token, want, definitions {name: [step…]}, lease_ms
+-- claim: token, want, definitions {name: [step…]} ('*': any step), lease_ms
 -- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 
 -- The tasks of a claim that was applied before.
@@ -79,7 +79,7 @@ end
 local function visit(log, share, known, claim)
   local taken, more = 0, false
   local function look(step)
-    if not known[step] then
+    if not (known[step] or known['*']) then
       more = true
       return
     end
