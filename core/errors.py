@@ -66,6 +66,20 @@ class WorkflowNotFound(FlowError):
         self.workflow_id = workflow_id
 
 
+class EventsLost(FlowError):
+    """Raised when events after a position are no longer on the feed; logs still have them.
+
+    `position` is where one can go on, with what comes from then on.
+    """
+
+    def __init__(self, position: str) -> None:
+        super().__init__(
+            "events after that position are no longer on the feed: begin anew with after=0, or go "
+            f"on from {position}"
+        )
+        self.position = position
+
+
 class IdempotencyConflict(FlowError):
     """Raised when an idempotency key comes again with another content."""
 

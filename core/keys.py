@@ -40,6 +40,12 @@
     flow:<p>:sent:<webhook>            ZSET    its newest deliveries, by when they were planned
     flow:webhooks                      HASH    id -> webhook, with its secrets
     flow:webhooks:state                HASH    id -> since when it fails, whether it is disabled
+    flow:<p>:sub:<name>:queue:<id>     LIST    events of one workflow for a subscription to handle
+    flow:<p>:sub:<name>:due            ZSET    workflows with such events, by when (ms)
+    flow:<p>:sub:<name>:claims         HASH    workflow -> who handles its first event, and tries
+    flow:<p>:sub:<name>:parked         STREAM  events that could not be handled
+    flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
+    flow:subscriptions                 HASH    name -> what a durable subscription wants
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
@@ -62,7 +68,8 @@ event, queues vanish when empty); `flow:` keys belong to the partition and live 
 used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
 the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
 feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
-for a week after it was made or given up, the list of a webhook's until the webhook is deleted.
+for a week after it was made or given up, the list of a webhook's until the webhook is deleted. What
+a subscription has lives until it is closed, its queues until they are empty.
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.

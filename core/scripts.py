@@ -78,6 +78,7 @@ class _Requested(msgspec.Struct):
 
 _requested = msgspec.json.Decoder(_Requested).decode
 _claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
+_claimed_events = msgspec.msgpack.Decoder(tuple[list[tuple[str, str, int]], int]).decode
 _claimed_deliveries = msgspec.msgpack.Decoder(tuple[list[ClaimedDelivery], int]).decode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -549,6 +550,57 @@ class Scripts:
         """Send it once more; False when there is none of that webhook."""
         call = {"id": delivery, "webhook": webhook}
         return bool(_decode(await self._run("redeliver", partition, **call)))
+
+    async def plan_subscription(
+        self,
+        partition: int,
+        *,
+        name: str,
+        group: str,
+        start: str,
+        end: str,
+        messages: list[tuple[str, str]],
+    ) -> bool:
+        """Queue (workflow, event as JSON) and move the group from `start` to `end`."""
+        call = {"name": name, "group": group, "from": start, "to": end, "messages": messages}
+        return bool(_decode(await self._run("plan_subscription", partition, **call)))
+
+    async def claim_subscription(
+        self, partition: int, *, name: str, token: str, want: int, lease_ms: int
+    ) -> tuple[list[tuple[str, str, int]], int]:
+        """(workflow, event as JSON, tries before) that are due; ms until more is, -1 for none."""
+        call = {"name": name, "token": token, "want": want, "lease_ms": lease_ms}
+        return _claimed_events(await self._run("claim_subscription", partition, **call))
+
+    async def settle_subscription(
+        self,
+        partition: int,
+        *,
+        name: str,
+        workflow: str,
+        token: str,
+        word: str,
+        delay_ms: int,
+        reason: str,
+    ) -> bool:
+        """Say what became of an event: `done`, `again`, `park`; False when it is not ours."""
+        call = {
+            "name": name,
+            "workflow": workflow,
+            "token": token,
+            "word": word,
+            "delay_ms": delay_ms,
+            "reason": reason,
+        }
+        return bool(_decode(await self._run("settle_subscription", partition, **call)))
+
+    async def unpark(self, partition: int, *, name: str, ids: list[str], drop: bool) -> int:
+        """Take parked events back, or drop them; how many there were."""
+        call = {"name": name, "ids": ids, **({"drop": True} if drop else {})}
+        return int(_decode(await self._run("unpark", partition, **call)))
+
+    async def close_subscription(self, partition: int, *, name: str, group: str) -> None:
+        await self._run("close_subscription", partition, name=name, group=group)
 
     async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
         """Write documents (see `project.lua`); returns of how many workflows they were news."""

@@ -121,8 +121,12 @@ class Feed:
         self._wake_all()
 
     @property
+    def partitions(self) -> int:
+        return self.log.keys.partitions
+
+    @property
     def _partitions(self) -> range:
-        return range(self.log.keys.partitions)
+        return range(self.partitions)
 
     async def _keep(self) -> None:
         while True:

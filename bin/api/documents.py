@@ -28,6 +28,12 @@ async def openapi(call: Call) -> Answer:
     return Answer(_document(call.api.auth))
 
 
+async def asyncapi(call: Call) -> Answer:
+    from ..core.catalogue import asyncapi as document
+
+    return Answer(document())
+
+
 async def docs(call: Call) -> Answer:
     return Answer(_page_of(_document(call.api.auth)).encode(), media_type=HTML, headers=_SAFE)
 
@@ -129,6 +135,16 @@ OPERATIONS = (
         openapi,
         "server",
         {200: Reply("OpenAPI 3.1.", dict[str, Any])},
+        scope=None,
+    ),
+    Operation(
+        "GET",
+        "/asyncapi.json",
+        "asyncapi",
+        "The events, for programs",
+        asyncapi,
+        "server",
+        {200: Reply("AsyncAPI 3.0.", dict[str, Any])},
         scope=None,
     ),
     Operation(

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..core.catalogue import message_components, message_schema
+from ..core.cloudevents import MEDIA_TYPE as CLOUD_EVENT
+from ..core.events import EVENTS
 from .conditions import ETAGS, KEY, LONGEST_WAIT
 from .operations import Operation, Reply
 from .patterns import Name, WorkflowId
@@ -68,8 +71,9 @@ def document(operations: Iterable[Operation], *, auth: bool) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in GROUPS.items()],
         "paths": paths,
+        "webhooks": _webhooks(),
         "components": {
-            "schemas": _components(listed),
+            "schemas": {**message_components(), **_components(listed)},
             "headers": HEADERS,
             "securitySchemes": {
                 "token": {
@@ -79,6 +83,21 @@ def document(operations: Iterable[Operation], *, auth: bool) -> Json:
                 }
             },
         },
+    }
+
+
+def _webhooks() -> dict[str, Json]:
+    """What is sent to webhooks, by event type."""
+    return {kind: {"post": _webhook(kind)} for kind in EVENTS}
+
+
+def _webhook(kind: str) -> Json:
+    content = {CLOUD_EVENT: {"schema": message_schema(kind)}}
+    return {
+        "summary": kind,
+        "tags": ["webhooks"],
+        "requestBody": {"required": True, "content": content},
+        "responses": {"2XX": {"description": "Delivered; anything else is tried again."}},
     }
 
 

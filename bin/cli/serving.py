@@ -22,6 +22,7 @@ from ..sdk.connections import connect
 from ..sdk.containers import container_code
 from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
+from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
 from ..sdk.service import ROLES, Service
@@ -82,6 +83,8 @@ async def run_roles(
                 if roles:
                     carried = [*codes, container_code(log)]
                     await tasks.start(Service(log, carried, roles=roles).run, stop)
+                if "worker" in roles:
+                    sending.start_soon(serve_hooks, log)
                 if sock:
                     await serve_api(log, codes, sock, auth, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)

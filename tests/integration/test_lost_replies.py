@@ -388,21 +388,22 @@ async def open_group__closes(bench: Bench, scripts: Scripts) -> Any:
     await scripts.open_group(0, group="g", close=True)
 
 
-async def plan(bench: Bench, scripts: Scripts) -> bool:
-    """Plan to send the one entry of the feed to a webhook."""
+async def one_entry(bench: Bench) -> tuple[str, str]:
+    """Put one entry on the feed; the ids of what group `g` has read, and of the entry."""
     feed = bench.log.keys.flow(0, "feed")
     await bench.scripts.open_group(0, group="g")
     (group,) = await bench.log.redis.xinfo_groups(feed)
     start: bytes = group["last-delivered-id"]
     await bench.queue(0)
     ((end, _),) = await bench.log.redis.xrange(feed)
+    return start.decode(), end.decode()
+
+
+async def plan(bench: Bench, scripts: Scripts) -> bool:
+    """Plan to send the one entry of the feed to a webhook."""
+    start, end = await one_entry(bench)
     return await scripts.plan_deliveries(
-        0,
-        group="g",
-        start=start.decode(),
-        end=end.decode(),
-        deliveries=[("d", "hook", "{}")],
-        kept=10,
+        0, group="g", start=start, end=end, deliveries=[("d", "hook", "{}")], kept=10
     )
 
 
@@ -443,6 +444,72 @@ async def redeliver(bench: Bench, scripts: Scripts) -> Any:
     return await scripts.redeliver(0, delivery="d", webhook="hook")
 
 
+async def subscribe(bench: Bench, scripts: Scripts) -> bool:
+    """Hand the one entry of the feed to a subscription."""
+    start, end = await one_entry(bench)
+    return await scripts.plan_subscription(
+        0, name="n", group="g", start=start, end=end, messages=[("w1", '{"partitionkey":"w1"}')]
+    )
+
+
+async def take_event(scripts: Scripts) -> list[tuple[str, str, int]]:
+    taken, _ = await scripts.claim_subscription(0, name="n", token="r/1", want=2, lease_ms=60_000)
+    return taken
+
+
+async def settle_event(scripts: Scripts, word: str) -> bool:
+    return await scripts.settle_subscription(
+        0, name="n", workflow="w1", token="r/1", word=word, delay_ms=60_000, reason="why"
+    )
+
+
+@case
+async def plan_subscription(bench: Bench, scripts: Scripts) -> Any:
+    return await subscribe(bench, scripts)
+
+
+@case
+async def claim_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    return await take_event(scripts)
+
+
+@case
+async def settle_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "done")
+
+
+@case
+async def settle_subscription__again_later(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "again")
+
+
+@case
+async def settle_subscription__parks(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "park")
+
+
+@case
+async def unpark(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    await settle_event(bench.scripts, "park")
+    ((name, _),) = await bench.log.redis.xrange(bench.log.keys.flow(0, "sub", "n", "parked"))
+    return await scripts.unpark(0, name="n", ids=[name.decode()], drop=False)
+
+
+@case
+async def close_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await scripts.close_subscription(0, name="n", group="g")
+
+
 #: What is answered the second time where that is not the same: the work had been done.
 SECOND_ANSWERS: dict[str, Any] = {
     "append": Duplicate(3),
@@ -456,8 +523,14 @@ SECOND_ANSWERS: dict[str, Any] = {
     "delete": Missing(),
     "follow_feed": False,
     "plan_deliveries": False,
-    # Nobody has them: they are made when the claim is over.
+    # Nobody has them: others get them when the claim is over.
     "claim_deliveries": [],
+    "claim_subscription": [],
+    "plan_subscription": False,
+    "settle_subscription": False,
+    "settle_subscription__again_later": False,
+    "settle_subscription__parks": False,
+    "unpark": 0,
     "settle_delivery": False,
     "settle_delivery__again_later": False,
 }

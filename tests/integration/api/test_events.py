@@ -7,8 +7,10 @@ from typing import Any
 
 import anyio
 import httpx
+import jsonschema_rs
 import pytest
 
+from agentainer_flow.core.catalogue import asyncapi
 from agentainer_flow.core.settings import Settings
 
 from .scene import Scene, event_of, open_scene
@@ -278,3 +280,17 @@ async def test_twenty_followers_see_all_events_of_all_workflows_in_order(scene: 
     for mine in seen:
         assert set(mine) == ids
         assert all(found == list(range(1, len(found) + 1)) for found in mine.values())
+
+
+async def test_events_are_as_the_catalogue_says(scene: Scene) -> None:
+    """Every event of some runs fits the schema that AsyncAPI and OpenAPI have for its type."""
+    await scene.run("doubles", numbers=2)
+    await scene.run("greet", name="Ada")
+    document = asyncapi()
+    messages = document["components"]["messages"]
+    by_type = {message["name"]: message["payload"] for message in messages.values()}
+    events = (await scene.get("/events?limit=500"))["items"]
+    assert len({event["type"] for event in events}) >= 7
+    for event in events:
+        schema = {**by_type[event["type"]], "components": document["components"]}
+        jsonschema_rs.validate(schema, event)
