@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import msgspec
-from redis import exceptions
 
-from .connection import Connection, is_passing
+from .connection import Connection
 from .definition import Definition
 from .endings import Endings
 from .errors import SettingsError, WorkflowNotFound
@@ -106,36 +104,9 @@ class EventLog:
 
     async def follow(self, workflow: str, *, after: int = 0) -> AsyncIterator[list[Recorded]]:
         """Batches of events as they come, from version `after` on, for ever."""
-        async for entries in self.follow_stream(self.keys.events(workflow), f"{after}-0"):
+        last = {self.keys.events(workflow): f"{after}-0"}
+        async for _, entries in self.connection.follow(last):
             yield [decode_entry(entry) for entry in entries]
-
-    async def follow_stream(self, key: str, last: str) -> AsyncIterator[list[Entry]]:
-        """Entries of a stream above `last` as they come; waits while Redis is away."""
-        async for _, entries in self.follow_streams({key: last}):
-            yield entries
-
-    async def follow_streams(self, last: dict[str, str]) -> AsyncIterator[tuple[str, list[Entry]]]:
-        """(key, entries) of several streams as they come, above the id that `last` has for each.
-
-        `last` moves along. Between two answers the caller may add streams to it or remove some.
-        """
-        tail = self.connection.tail()
-        try:
-            while True:
-                try:
-                    answer = await tail.read(last, count=PAGE)
-                except exceptions.RedisError as error:
-                    if not is_passing(error):
-                        raise
-                    await anyio.sleep(0.2)
-                    continue
-                for key, entries in answer:
-                    if key in last:
-                        last[key] = entries[-1][0].decode()
-                        yield key, entries
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.connection.drop(tail)
 
     async def exists(self, workflow: str) -> bool:
         return bool(

@@ -18,17 +18,20 @@ from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
 from ..core.tail import BLOCK, Entry, Tail
+from .share import LOOK, Share
 
 GROUP = "engine"
 READ = 256
-#: Longest time between two looks whether the lane is free, seconds.
-LOOK = 1.0
 #: Seconds between two notes of our position. A successor that starts too early decides nothing new.
 ACKNOWLEDGE = 0.2
 
 
 class LaneLost(Exception):
     """Raised when another engine owns the lane now."""
+
+
+class LaneCalledBack(Exception):
+    """Raised when the lane is still ours, and another process is to have it."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -41,8 +44,17 @@ class Batch(msgspec.Struct, frozen=True):
 class Lane:
     """One lane of one partition, ours while `token` is set."""
 
-    def __init__(self, log: EventLog, *, partition: int = 0, name: str = SHARED) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        partition: int = 0,
+        name: str = SHARED,
+        share: Share | None = None,
+    ) -> None:
+        """`share` is asked where there are several shared lanes."""
         self._log = log
+        self._share = share
         self.partition = partition
         self.name = name
         self.token = ""
@@ -58,17 +70,27 @@ class Lane:
         """Wait until the lane is ours."""
         token = new_session("engine")
         while not self.token:
+            if self._share:
+                await self._share.take(self.partition)
             if await self._renew(token, acquire=True):
                 self.token = token
-            else:
-                await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
+                return
+            if self._share:
+                self._share.give(self.partition)
+            await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
 
     async def keep(self) -> None:
-        """Renew the lease for ever. Raises LaneLost."""
+        """Renew the lease for ever. Raises LaneLost, LaneCalledBack."""
         while True:
-            await anyio.sleep(self._log.settings.lease / 3)
+            await self._pause(self._log.settings.lease / 3)
             if not await self._renew(self.token):
                 raise LaneLost
+
+    async def _pause(self, seconds: float) -> None:
+        if self._share is None:
+            await anyio.sleep(seconds)
+        elif await self._share.is_called_back(self.partition, seconds):
+            raise LaneCalledBack
 
     async def release(self, sessions: Sequence[str] = ()) -> None:
         """Let somebody else take over at once: the lane, and what the sessions hold."""
@@ -79,6 +101,8 @@ class Lane:
             lease_ms=0,
             release=True,
         )
+        if self._share:
+            self._share.give(self.partition)
 
     async def _renew(self, token: str, *, acquire: bool = False) -> bool:
         lease_ms = int(self._log.settings.lease * 1000)

@@ -13,14 +13,13 @@ from ..core.bell import Bell
 from ..core.log import EventLog
 from ..reactors.capacity import Capacity
 from ..reactors.clock import Clock
-from ..reactors.engine import Engine
-from ..reactors.hop import Hops
 from ..reactors.janitor import Janitor
-from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.contract import Runtime
 from ..reactors.session import Session
+from ..reactors.share import Share
+from ..reactors.tenure import Tenures
 from .graph import WorkflowCode
 from .worker import Worker
 
@@ -37,6 +36,8 @@ class Common(msgspec.Struct, frozen=True):
     tasks: Capacity
     agents: Capacity
     open_runtime: Callable[[], Awaitable[Runtime]]
+    #: Of the lanes; None: there is one partition, or no scheduler here.
+    share: Share | None = None
 
 
 class PartitionRoles:
@@ -53,8 +54,8 @@ class PartitionRoles:
         self._drains: list[Main] = []
         #: What decides on the last results.
         self._rests: list[Main] = []
-        #: The short way to the engine, when this process has one.
-        self._hops: Hops | None = None
+        #: Its engine, when this process has one.
+        self._tenures: Tenures | None = None
         add = {
             "scheduler": self._add_scheduler,
             "clock": self._add_clock,
@@ -89,12 +90,12 @@ class PartitionRoles:
 
     def _add_scheduler(self) -> None:
         projector = Projector(self._log, partition=self._partition)
-        lane = Lane(self._log, partition=self._partition)
-        engine = Engine(self._log, lane, projector)
-        self._hops = Hops(self._log, engine)
-        self._mains += [projector.run, engine.run]
-        self._rests.append(engine.rest)
-        self._owners.append(lane.release)
+        tenures = self._tenures = Tenures(
+            self._log, projector, partition=self._partition, share=self._common.share
+        )
+        self._mains += [projector.run, tenures.run]
+        self._rests.append(tenures.rest)
+        self._owners.append(tenures.release)
         self._add_session("scheduler")
 
     def _add_clock(self) -> None:
@@ -112,7 +113,7 @@ class PartitionRoles:
             self._common.codes,
             partition=self._partition,
             capacity=self._common.tasks,
-            hops=self._hops,
+            find_hops=self._tenures.hops if self._tenures else None,
             name=self._common.names["worker"],
         )
         self._mains.append(worker.run)

@@ -87,6 +87,7 @@ class _Runner:
         self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)
         self._clock = Clock(log, self._bell, partition=partition, lane=lane)
+        hops = Hops(log, self._engine)
         self._worker = Worker(
             log,
             self._bell,
@@ -94,7 +95,7 @@ class _Runner:
             partition=partition,
             lane=lane,
             capacity=Capacity(log.settings.slots),
-            hops=Hops(log, self._engine),
+            find_hops=lambda: hops,
         )
         self._launcher = Launcher(
             log,

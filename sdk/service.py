@@ -1,6 +1,6 @@
 """The roles of one process for the shared lanes of all partitions: all of the roles, or some.
 
-    scheduler   engine and projector: one process owns a lane, the others stand by
+    scheduler   engine and projector: a lane has one owner at a time, each process its share of them
     clock       lets timers happen
     janitor     takes over from the dead
     worker      runs steps
@@ -24,6 +24,7 @@ from ..core.log import EventLog
 from ..reactors.capacity import Capacity
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
+from ..reactors.share import Share
 from .graph import WorkflowCode
 from .partition import Common, PartitionRoles
 
@@ -42,13 +43,20 @@ class Service:
         self._log = log
         self._runtime: Runtime | None = None
         self._opening = anyio.Lock()
+        names = {role: new_session(role) for role in ROLES if role in roles}
+        self._share = (
+            Share(log, names["scheduler"])
+            if "scheduler" in names and log.keys.partitions > 1
+            else None
+        )
         common = Common(
             log,
             codes,
-            names={role: new_session(role) for role in ROLES if role in roles},
+            names,
             tasks=Capacity(log.settings.slots),
             agents=Capacity(log.settings.agent_slots, log.settings.agent_memory),
             open_runtime=self._get_runtime,
+            share=self._share,
         )
         self._partitions = [
             PartitionRoles(common, partition) for partition in range(log.keys.partitions)
@@ -64,6 +72,8 @@ class Service:
         await self._in_all(PartitionRoles.open)
         try:
             async with anyio.create_task_group() as tasks:
+                if self._share:
+                    tasks.start_soon(self._share.run)
                 for partition in self._partitions:
                     partition.start(tasks)
                 task_status.started()

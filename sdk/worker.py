@@ -15,7 +15,7 @@ One that is to stop is drained first, and ends its session then, which hands bac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -64,16 +64,17 @@ class Worker:
         partition: int = 0,
         lane: str = SHARED,
         capacity: Capacity,
-        hops: Hops | None = None,
+        find_hops: Callable[[], Hops] | None = None,
         name: str = "",
     ) -> None:
+        """`find_hops` gives the short way to the engine, where it is in the same process."""
         self._log = event_log
         self._codes = {code.name: code for code in codes}
         self._definitions = {code.name: list(code.steps) for code in self._codes.values()}
         self.partition = partition
         self.lane = lane
         self._capacity = capacity
-        self._hops = hops
+        self._find_hops = find_hops
         self._session = Session(
             event_log,
             "worker",
@@ -171,25 +172,26 @@ class Worker:
     async def _turn(self, endings: list[Ending], want: int) -> None:
         """Settle what has ended, and take up to `want` tasks."""
         self._in_turn = True
-        hops = self._prepare_hops(endings)
+        way = self._find_hops() if self._find_hops else None
+        hops = self._prepare_hops(way, endings)
         if not want and any(hop.decision.queue for hop in hops):
             want = self._reserve()
         claim = self._claim(want) if want else None
-        turned = await self._call(endings, hops, claim)
+        turned = await self._call(endings, way, hops, claim)
         if claim:
             self._begin(turned.claimed, claim)
         for workflow, step, index in turned.refused:
             log.info("worker.result_refused", workflow=workflow, step=step, index=index)
-        if hops and self._hops:
+        if hops and way:
             # When the lane is another's by now, that one goes on; our engine finds out by itself.
             with suppress(LaneLost):
-                await self._hops.finish(hops, turned)
+                await way.finish(hops, turned)
         self._in_turn = False
         self._look_drained()
 
-    def _prepare_hops(self, endings: list[Ending]) -> list[Hop]:
+    def _prepare_hops(self, way: Hops | None, endings: list[Ending]) -> list[Hop]:
         """What the engine of this process decides on results, one of a workflow at a time."""
-        if self._hops is None:
+        if way is None:
             return []
         results = Counter(ending.body.task.workflow for ending in endings)
         found: list[Hop] = []
@@ -199,7 +201,7 @@ class Worker:
                 result = Result(
                     task.workflow, task.step, ending.outcome, self.session, ending.body.version
                 )
-                found += [hop] if (hop := self._hops.prepare(result)) else []
+                found += [hop] if (hop := way.prepare(result)) else []
         return found
 
     def _claim(self, want: int) -> Claim:
@@ -211,7 +213,9 @@ class Worker:
             int(self._log.settings.lease * 1000),
         )
 
-    async def _call(self, endings: list[Ending], hops: list[Hop], claim: Claim | None) -> Turned:
+    async def _call(
+        self, endings: list[Ending], way: Hops | None, hops: list[Hop], claim: Claim | None
+    ) -> Turned:
         turned: Turned | None = None
         try:
             turned = await self._log.scripts.turn(
@@ -221,19 +225,15 @@ class Worker:
                 groups=_groups(endings),
                 claim=claim,
                 decisions=[hop.commit for hop in hops],
-                token=self._hops.token if self._hops else "",
+                token=way.token if way else "",
             )
             return turned
         finally:
-            if turned is None:
-                self._give_up(hops, claim)
-
-    def _give_up(self, hops: list[Hop], claim: Claim | None) -> None:
-        """The call was not answered."""
-        if self._hops:
-            self._hops.give_up(hops)
-        if claim:
-            self._capacity.give(claim.want)
+            if turned is None:  # it was not answered
+                if way:
+                    way.give_up(hops)
+                if claim:
+                    self._capacity.give(claim.want)
 
     def _begin(self, claimed: list[ClaimedStep], claim: Claim) -> None:
         """Begin what was claimed; where it was all that was wanted, there may be more.
@@ -265,6 +265,7 @@ class Worker:
                 attempt=attempt,
                 token=token,
                 worker=self.session,
+                slots=self._capacity,
                 retry_from_scratch=from_scratch,
             )
             self._bodies.begin(Body(held, code, args, item, task.version))

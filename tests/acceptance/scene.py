@@ -31,8 +31,6 @@ class Scene:
         self.folder = folder
         self.traces = folder / "traces"
         self.redis: Redis = Redis.from_url(settings.redis_url or "", decode_responses=True)
-        # Posted to from its first reader on.
-        self.redis.xgroup_create("flow:0:feed", "scene", mkstream=True)
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("AGENTAINER_")},
             "AGENTAINER_REDIS_URL": settings.redis_url or "",
@@ -43,7 +41,17 @@ class Scene:
             "AGENTAINER_LOG_LEVEL": "info",
             "TRACES": str(self.traces),
         }
+        self.partitions = 0
+        self.divide(1)
         self.processes: list[Process] = []
+
+    def divide(self, partitions: int) -> None:
+        """Have so many partitions; nothing may run yet."""
+        self.environment["AGENTAINER_PARTITIONS"] = str(partitions)
+        for number in range(self.partitions, partitions):
+            # Posted to from its first reader on.
+            self.redis.xgroup_create(f"flow:{number}:feed", "scene", mkstream=True)
+        self.partitions = partitions
 
     def start(self, *command: str) -> Process:
         with self._err(len(self.processes)).open("w") as err:
@@ -94,7 +102,7 @@ class Scene:
         Path(f"{self.traces}.go").touch()
 
     def workflow(self) -> str:
-        (name,) = self.redis.zrange("flow:0:workflows", 0, -1)
+        (name,) = self._in_all(lambda number: self.redis.zrange(f"flow:{number}:workflows", 0, -1))
         return str(name)
 
     def log(self, workflow: str = "") -> list[tuple[str, dict[str, str]]]:
@@ -113,15 +121,27 @@ class Scene:
         return self.types(workflow)[-1] == "workflow.completed"
 
     def feed(self) -> Iterator[tuple[str, str]]:
-        """(workflow, event type) of all workflows in the order in which it happened."""
-        entries: Any = self.redis.xrange("flow:0:feed")
-        for _, fields in entries:
+        """(workflow, event type) of all workflows, in each partition as it happened."""
+        for _, fields in self._in_all(lambda number: self.redis.xrange(f"flow:{number}:feed")):
             for kind, *_ in json.loads(fields["e"]):
                 yield fields["w"], kind
 
     def sessions(self, role: str) -> list[str]:
-        found: Any = self.redis.zrange("flow:0:sessions", 0, -1)
-        return [name for name in found if name.startswith(f"{role}@")]
+        found = self._in_all(lambda number: self.redis.zrange(f"flow:{number}:sessions", 0, -1))
+        return sorted({name for name in found if name.startswith(f"{role}@")})
+
+    def owners(self) -> dict[int, int]:
+        """Pid of the process that owns the lane, by partition."""
+        found: dict[int, int] = {}
+        for number in range(self.partitions):
+            owner: Any = self.redis.hget(f"flow:{number}:owners", "shared")
+            _, _, token = (owner or "0 ").partition(" ")
+            if token:
+                found[number] = int(token.split(":")[1])
+        return found
+
+    def _in_all(self, read: Callable[[int], Any]) -> list[Any]:
+        return [one for number in range(self.partitions) for one in read(number)]
 
     def close(self) -> None:
         self.let_agents_end()
