@@ -17,7 +17,7 @@ from typing import Any
 
 import hiredis
 
-#: What is counted: (scripts, what a reply of theirs has, name). Words as MessagePack spells them.
+#: What is counted: (scripts, what a reply of theirs has in MessagePack, name).
 SIGHTS: list[tuple[tuple[str, ...], re.Pattern[bytes], str]] = [
     (("commit", "turn"), re.compile(rb"\xa6fenced"), "commits fenced"),
     (("commit", "turn"), re.compile(rb"\xa9duplicate"), "duplicate commits told"),
