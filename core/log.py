@@ -248,7 +248,6 @@ class FeedEntry(msgspec.Struct, frozen=True):
     previous: str
     ts: int
     by: str
-    #: The events as JSON; empty where they do not tell enough, and the log is to be read.
     posts: bytes
 
     def events(self) -> list[Recorded]:
