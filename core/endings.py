@@ -13,14 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from redis import exceptions
 
-from .connection import Connection, is_passing
+from .connection import Connection
 from .keys import Keys
 
 RECHECK = 15.0
-#: Entries heard at once.
-HEARD = 1000
 
 
 class Endings:
@@ -71,21 +68,8 @@ class Endings:
         return last[0][0].decode() if last else "0-0"
 
     async def _read(self, places: dict[str, str]) -> None:
-        """Tell of ends as long as somebody waits for one."""
-        tail = self._connection.tail()
-        try:
-            while self._waiting:
-                try:
-                    answer = await tail.read(places, count=HEARD)
-                except exceptions.RedisError as error:
-                    if not is_passing(error):
-                        raise
-                    await anyio.sleep(0.2)
-                    continue
-                for key, entries in answer:
-                    places[key] = entries[-1][0].decode()
-                    for _, fields in entries:
-                        if event := self._ended.get(fields[b"w"].decode()):
-                            event.set()
-        finally:
-            await self._connection.drop(tail)
+        """Tell of ends."""
+        async for _, entries in self._connection.follow(places):
+            for _, fields in entries:
+                if event := self._ended.get(fields[b"w"].decode()):
+                    event.set()

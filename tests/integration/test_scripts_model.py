@@ -573,14 +573,14 @@ class Machine(RuleBasedStateMachine):
         while any(self.do(take_back())):
             pass
         self.last_claim.pop(session, None)
-        for _, task in self.model.all("leased"):
+        for flow, task in self.model.all("leased"):
             if task.token.startswith(f"{session}/"):
                 self.old_tokens.append(task.token)
                 task.losses += falls_silent
-                task.place, task.token = (
-                    ("failed" if falls_silent and task.losses >= 3 else "ready"),
-                    "",
-                )
+                is_poison = falls_silent and task.losses >= 3
+                task.place, task.token = "failed" if is_poison else "ready", ""
+                if is_poison:
+                    flow.stop_jobs(task.step, task.index)
         for flow in self.model.flows.values():
             for job in flow.unsettled():
                 if job.token.startswith(f"{session}/"):
@@ -601,6 +601,7 @@ class Machine(RuleBasedStateMachine):
                     task.place = "ready"
                 if task.impatient and task.place == "ready":
                     task.place = "failed"
+                    flow.stop_jobs(task.step, task.index)
                     self.model.turn_lost = True
                 task.impatient = False
             if flow.hurries:

@@ -135,10 +135,11 @@ async def test_order_holds_per_workflow_over_many_handlers(log: EventLog) -> Non
     subscription = Subscription(log, "audit")
     await subscription.open()
     handler = Handler()
+    ids: list[str] = []
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(Subscription(log, "audit").handle, handler)
-        ids = [await create(log, str(n)) for n in range(5)]
+        ids += [await create(log, str(n)) for n in range(5)]
         for _ in range(6):
             for workflow in ids:
                 await change(log, workflow)
@@ -217,11 +218,11 @@ async def test_filters(log: EventLog) -> None:
     await subscription.open()
     mine = Subscription(log, "mine", names=["greet"], types=["workflow.started"])
     await mine.open()
+    workflow = await create(log)
     handler = Handler()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(subscription.handle, handler)
         tasks.start_soon(mine.handle, handler)
-        workflow = await create(log)
         await handler.until(1)
         tasks.cancel_scope.cancel()
     assert handler.seen == [(workflow, 2)]
