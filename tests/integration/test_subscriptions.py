@@ -218,8 +218,8 @@ async def test_filters(log: EventLog) -> None:
     await subscription.open()
     mine = Subscription(log, "mine", names=["greet"], types=["workflow.started"])
     await mine.open()
-    workflow = await create(log)
     handler = Handler()
+    workflow = await create(log)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(subscription.handle, handler)
         tasks.start_soon(mine.handle, handler)
