@@ -120,24 +120,29 @@ async def test_a_subscription_misses_nothing_while_nobody_handles(log: EventLog)
     workflow = await create(log)
     for _ in range(5):
         await change(log, workflow)
-    for expected in (4, 7):
-        handler = Handler()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(subscription.handle, handler)
-            await handler.until(7 if expected == 4 else 1)
-            tasks.cancel_scope.cancel()
-        await change(log, workflow)
-    assert handler.seen[0] == (workflow, 8)
+    first, second = Handler(), Handler()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subscription.handle, first)
+        await first.until(7)
+        tasks.cancel_scope.cancel()
+    await change(log, workflow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subscription.handle, second)
+        await second.until(1)
+        tasks.cancel_scope.cancel()
+    assert [n for _, n in first.seen] == list(range(1, 8))
+    assert second.seen == [(workflow, 8)]
 
 
 async def test_order_holds_per_workflow_over_many_handlers(log: EventLog) -> None:
     subscription = Subscription(log, "audit")
     await subscription.open()
     handler = Handler()
+    ids: list[str] = []
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(Subscription(log, "audit").handle, handler)
-        ids = [await create(log, str(n)) for n in range(5)]
+        ids += [await create(log, str(n)) for n in range(5)]
         for _ in range(6):
             for workflow in ids:
                 await change(log, workflow)
@@ -217,10 +222,10 @@ async def test_filters(log: EventLog) -> None:
     mine = Subscription(log, "mine", names=["greet"], types=["workflow.started"])
     await mine.open()
     handler = Handler()
+    workflow = await create(log)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(subscription.handle, handler)
         tasks.start_soon(mine.handle, handler)
-        workflow = await create(log)
         await handler.until(1)
         tasks.cancel_scope.cancel()
     assert handler.seen == [(workflow, 2)]
