@@ -93,7 +93,9 @@ class AsyncWorkflowClient:
         body |= {"init": init} if init else {}
         return await self._change("POST", "/workflows", key=key, json=body)
 
-    async def run(self, name: str, timeout: float | None = None, **input: Any) -> Any:
+    async def run(
+        self, name: str, input: Json | None = None, *, timeout: float | None = None
+    ) -> Any:
         """Create and start a run, wait for its end, return its result. Raises as `result`."""
         made = await self.create(name, input, start=True)
         return await self.result(made["id"], timeout)
@@ -340,9 +342,9 @@ class WorkflowClient:
             key=key,
         )
 
-    def run(self, name: str, timeout: float | None = None, **input: Any) -> Any:
+    def run(self, name: str, input: Json | None = None, *, timeout: float | None = None) -> Any:
         """Create and start a run, wait for its end, return its result. Raises as `result`."""
-        return self._call(self._client.run, name, timeout, **input)
+        return self._call(self._client.run, name, input, timeout=timeout)
 
     def get(self, workflow: str) -> Json:
         return self._call(self._client.get, workflow)

@@ -44,7 +44,8 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._log = await self._stack.enter_async_context(connect(self._settings))
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -52,7 +53,9 @@ class Client:
             self._feed.close()
         if self._tasks:
             self._tasks.cancel_scope.cancel()
-        await self._stack.__aexit__(*error)
+            # What the caller raises is no error of ours, to be put into a group.
+            await self._tasks.__aexit__(None, None, None)
+        await self._stack.aclose()
 
     async def events(
         self,

@@ -36,6 +36,8 @@ READ, CLAIM = 200, 50
 #: Tries of one event before it is parked, and what is waited between them, s.
 TRIES = 5
 WAITS = (1.0, 5.0, 30.0, 300.0)
+#: Longest time for giving back, s: Redis may be away.
+FAREWELL = 3.0
 
 _decode_event = msgspec.json.Decoder(CloudEvent).decode
 _encode = msgspec.json.Encoder().encode
@@ -81,6 +83,10 @@ class Received:
     async def park(self, reason: str) -> bool:
         """Set it aside, and go on with the next one of its workflow."""
         return await self._settle("park", reason=reason)
+
+    async def give_back(self) -> bool:
+        """Have it given to somebody else at once; that is no try."""
+        return await self._settle("back")
 
     async def _settle(self, word: str, *, delay_s: float = 0, reason: str = "") -> bool:
         return await self._subscription.log.scripts.settle_subscription(
@@ -159,12 +165,13 @@ class Subscription:
         except Exception as error:  # whatever user code raises is how it went
             await self._note_failure(message, error, tries)
         else:
-            await message.ack()
+            with anyio.move_on_after(FAREWELL, shield=True):  # it is handled, whoever stops us
+                await message.ack()
         finally:
             room.release()
 
     async def _note_failure(self, message: Received, error: Exception, tries: int) -> None:
-        what = {"subscription": self.name, "event": message.event.id, "problem": str(error)}
+        what = {"subscription": self.name, "of": message.event.id, "problem": str(error)}
         if message.tries + 1 >= tries:
             log.error("subscription.event_parked", **what)
             await message.park(f"{type(error).__name__}: {error}")
@@ -210,9 +217,11 @@ class Subscription:
             taken, wait_ms = await self.log.scripts.claim_subscription(
                 partition, name=self.name, token=token, want=CLAIM, lease_ms=self._lease_ms
             )
-            for _, data, tries in taken:
-                event = _decode_event(data)
-                await send.send(Received(self, partition, token, event, tries))
+            messages = [
+                Received(self, partition, token, _decode_event(data), tries)
+                for _, data, tries in taken
+            ]
+            await _send_or_give_back(messages, send)
             if not taken:
                 return wait_ms
 
@@ -306,6 +315,21 @@ class Subscription:
             for partition in range(self.log.keys.partitions)
         ]
         return sum(counts)
+
+
+async def _send_or_give_back(
+    messages: list[Received], send: anyio.abc.ObjectSendStream[Received]
+) -> None:
+    """Pass on what was claimed; what nobody takes any more others can have at once."""
+    left = list(messages)
+    try:
+        while left:
+            await send.send(left[0])
+            del left[0]
+    finally:
+        with anyio.move_on_after(FAREWELL, shield=True):
+            for message in left:
+                await message.give_back()
 
 
 async def _each(

@@ -16,4 +16,5 @@ for _, id in ipairs(call.ids) do
     redis.call('XDEL', parked, id)
   end
 end
+if count > 0 then ring_bell('sub:' .. call.name, 'task', call.name) end
 return reply(count)

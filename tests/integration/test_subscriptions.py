@@ -121,14 +121,18 @@ async def test_a_subscription_misses_nothing_while_nobody_handles(log: EventLog)
     workflow = await create(log)
     for _ in range(5):
         await change(log, workflow)
-    for expected in (4, 7):
-        handler = Handler()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(subscription.handle, handler)
-            await handler.until(7 if expected == 4 else 1)
-            tasks.cancel_scope.cancel()
-        await change(log, workflow)
-    assert handler.seen[0] == (workflow, 8)
+    first, second = Handler(), Handler()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subscription.handle, first)
+        await first.until(7)
+        tasks.cancel_scope.cancel()
+    await change(log, workflow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subscription.handle, second)
+        await second.until(1)
+        tasks.cancel_scope.cancel()
+    assert [n for _, n in first.seen] == list(range(1, 8))
+    assert second.seen == [(workflow, 8)]
 
 
 async def test_order_holds_per_workflow_over_many_handlers(log: EventLog) -> None:
