@@ -65,6 +65,12 @@ def test_a_task_that_waits_for_the_end_of_a_pause_is_left_out() -> None:
     assert times(log, Hit("kill", 200.0, "worker-1", 7)) == []
 
 
+def test_a_task_that_is_lost_in_a_pause_is_left_out() -> None:
+    paused = entry(1, "workflow.paused", 90)
+    log = [paused, *LOST[:2], entry(4, "workflow.resumed", 620), task(5, "task.started", 900)]
+    assert times(log, Hit("kill", 200.0, "worker-1", 7)) == []
+
+
 def test_an_agent_recovers_with_its_adoption() -> None:
     log = [
         entry(1, "job.launched", 100, LAUNCHER, job="j"),
@@ -77,6 +83,15 @@ def test_a_lane_recovers_with_the_next_commit_that_was_not_on_its_way() -> None:
     log = [entry(1, "step.scheduled", 230, "engine"), entry(2, "step.completed", 800, "engine")]
     hit = Hit("kill", 200.0, "reactors-1", 5, owned=[0])
     assert times(log, hit) == [("lane", 600, 600)]
+
+
+def test_a_lane_whose_successor_is_hit_recovers_from_that_one() -> None:
+    log = [entry(1, "step.completed", 800, "engine")]
+    hits = [
+        Hit("kill", 200.0, "reactors-1", 5, owned=[0]),
+        Hit("freeze", 500.0, "up-1", 6, owned=[0]),
+    ]
+    assert times(log, *hits) == [("lane", 300, 300)]
 
 
 def test_each_moment_is_covered_once() -> None:
