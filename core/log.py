@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -69,14 +72,18 @@ class EventLog:
     ) -> list[Recorded]:
         """Events of a workflow with a version above `after`, in order."""
         events: list[Recorded] = []
-        while limit is None or len(events) < limit:
-            count = PAGE if limit is None else min(PAGE, limit - len(events))
-            entries = await self._range(workflow, after, count)
-            events += [decode_entry(entry) for entry in entries]
-            if len(entries) < count:
-                break
-            after = events[-1].version
-        return events
+        left = limit if limit is not None else math.inf
+        page = asyncio.create_task(self._range(workflow, after, min(PAGE, left)))
+        while True:
+            raw = await page
+            left -= len(raw)
+            if len(raw) < PAGE or left <= 0:
+                return events + [decode_raw(one) for one in raw]
+            # The next page is on its way while this one is decoded.
+            last = int(raw[-1][0][:-2])
+            page = asyncio.create_task(self._range(workflow, last, min(PAGE, left)))
+            await asyncio.sleep(0)
+            events += [decode_raw(one) for one in raw]
 
     async def read_one(self, workflow: str, version: int) -> Recorded:
         """Raises WorkflowNotFound when the log has no such version."""
@@ -87,20 +94,19 @@ class EventLog:
 
     async def read_last(self, workflow: str) -> Recorded:
         """The newest event. Raises WorkflowNotFound."""
-        entries = await self._entries("XREVRANGE", self.keys.events(workflow), "+", "-", 1)
-        if not entries:
+        found = await self._entries("XREVRANGE", self.keys.events(workflow), "+", "-", 1)
+        if not found:
             raise WorkflowNotFound(workflow)
-        return decode_entry(entries[0])
+        return decode_raw(found[0])
 
-    async def _range(self, workflow: str, after: int, count: int) -> list[Entry]:
-        return await self._entries("XRANGE", self.keys.events(workflow), f"({after}-0", "+", count)
+    async def _range(self, workflow: str, after: int, count: float) -> list[Any]:
+        key = self.keys.events(workflow)
+        return await self._entries("XRANGE", key, f"({after}-0", "+", int(count))
 
-    async def _entries(self, command: str, key: str, one: str, other: str, n: int) -> list[Entry]:
+    async def _entries(self, command: str, key: str, one: str, other: str, n: int) -> list[Any]:
+        """Entries as Redis answers them; see `entry_of`."""
         wire = self.connection.wire
-        answer: list[Any] = await self.connection.call(
-            lambda: wire.call(command, key, one, other, "COUNT", n)
-        )
-        return [entry_of(raw) for raw in answer]
+        return await self.connection.call(lambda: wire.call(command, key, one, other, "COUNT", n))
 
     async def follow(self, workflow: str, *, after: int = 0) -> AsyncIterator[list[Recorded]]:
         """Batches of events as they come, from version `after` on, for ever."""
@@ -206,6 +212,27 @@ def decode_entry(entry: Entry) -> Recorded:
         by=fields[b"by"].decode(),
         cause=int(cause) if cause else None,
         digest=fields[b"dg"].decode(),
+    )
+
+
+#: Words that come again and again: types of events, names of writers.
+_word = lru_cache(maxsize=4096)(bytes.decode)
+#: The fields of an entry as the scripts write them.
+_NAMES = [b"type", b"data", b"ts", b"by", b"dg"]
+
+
+def decode_raw(raw: Any) -> Recorded:
+    """As `decode_entry`, from what Redis answers; quick where the fields are in our order."""
+    name, fields = raw
+    if fields[:10:2] != _NAMES or len(fields) > 12:
+        return decode_entry(entry_of(raw))
+    return Recorded(
+        int(name[:-2]),
+        int(fields[5]),
+        decode_event(_word(fields[1]), fields[3]),
+        _word(fields[7]),
+        int(fields[11]) if len(fields) == 12 else None,
+        fields[9].decode(),
     )
 
 

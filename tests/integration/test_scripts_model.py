@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
             "status": status,
             **flags,
         }
-        wrong = {**call, "statuses": ["completed"]}
+        wrong: dict[str, Any] = {**call, "statuses": ["completed"]}
         assert isinstance(self.do(self.scripts.append(flow.id, **wrong)), Conflict)
         outcome = self.do(self.scripts.append(flow.id, **call))
         assert isinstance(outcome, Appended)
