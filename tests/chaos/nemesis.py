@@ -104,9 +104,10 @@ class Nemesis:
                 self._journal.missed += 1
 
     def _owned_by(self, member: Member) -> list[int]:
-        return [
-            partition for partition, token in self._owners().items() if f":{member.pid}:" in token
-        ]
+        """Partitions whose engine it is, as far as is known."""
+        self._owned |= self._owners()
+        owners = self._owned.items()
+        return [partition for partition, token in owners if f":{member.pid}:" in token]
 
     def _note(
         self, fault: Fault, *, hit: bool = True, pid: int = 0, owned: Sequence[int] = ()

@@ -45,13 +45,11 @@ def test_workflows_are_the_same_with_other_faults(seed: int) -> None:
 @given(seeds)
 def test_everything_is_in_order_and_within_the_run(seed: int) -> None:
     schedule = make_schedule(seed, WANTED)
-    for times in (
-        [one.at_s for one in schedule.faults],
-        [one.at_s for one in schedule.starts],
-        [one.at_s for one in schedule.commands],
-    ):
-        assert times == sorted(times)
-    assert all(0 <= one.at_s < WANTED.seconds for one in [*schedule.faults, *schedule.starts])
+    faults = [one.at_s for one in schedule.faults]
+    starts = [one.at_s for one in schedule.starts]
+    commands = [one.at_s for one in schedule.commands]
+    assert [faults, starts, commands] == [sorted(faults), sorted(starts), sorted(commands)]
+    assert all(0 <= at_s < WANTED.seconds for at_s in [*faults, *starts])
 
 
 @given(seeds)
