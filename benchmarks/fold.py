@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agentainer_flow.core.log import EventLog, decode_entry
-from agentainer_flow.core.tail import Entry
+from agentainer_flow.core.log import EventLog, decode_raw
 from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
@@ -49,7 +48,7 @@ async def _replay(log: EventLog, run: Run) -> Measured:
     replayed = time.perf_counter() - begun
     entries = await _entries(log, run.workflow)
     begun = time.perf_counter()
-    again = fold(run.workflow, map(decode_entry, entries))
+    again = fold(run.workflow, map(decode_raw, entries))
     folded = time.perf_counter() - begun
     if not view.version == again.version == run.events or view.status != "completed":
         raise NotOnce(f"{run.workflow}: folded to {view.version} of {run.events} events")
@@ -60,11 +59,11 @@ async def _replay(log: EventLog, run: Run) -> Measured:
     }
 
 
-async def _entries(log: EventLog, workflow: str) -> list[Entry]:
-    redis: Any = log.redis
-    entries: list[Entry] = []
+async def _entries(log: EventLog, workflow: str) -> list[Any]:
+    entries: list[Any] = []
     after = "-"
-    while page := await redis.xrange(log.keys.events(workflow), min=after, count=PAGE):
+    key = log.keys.events(workflow)
+    while page := await log.connection.wire.call("XRANGE", key, after, "+", "COUNT", PAGE):
         entries += page
         after = "(" + page[-1][0].decode()
     return entries

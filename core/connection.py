@@ -9,7 +9,7 @@ Scripts go over a `Wire`, reads that block over a `Tail`; the pool is for all th
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .errors import RedisUnavailable
-from .tail import Tail
+from .tail import Entry, Tail
 from .transports import transport
 from .wire import Wire
 
@@ -31,6 +31,8 @@ OLDEST = (6, 2)
 PROMISED = (7, 0)
 SOCKET_TIMEOUT = 15.0
 COMMAND_CONNECTIONS = 8
+#: Entries that one blocking read gets at most.
+FOLLOWED = 1000
 
 #: Of INFO: Valkey says which Redis it is like, and its own version.
 VERSION = re.compile(r"^(redis|valkey)_version:(\d+\.\d+\S*)", re.MULTILINE)
@@ -151,6 +153,30 @@ class Connection:
         """Close what `tail` gave out."""
         self._tails.remove(tail)
         await tail.close()
+
+    async def follow(self, last: dict[str, str]) -> AsyncIterator[tuple[str, list[Entry]]]:
+        """(key, entries) of streams as they come, above the id that `last` has for each, for ever.
+
+        `last` moves along; the caller may add streams to it or remove some between two answers.
+        Waits while Redis is away.
+        """
+        tail = self.tail()
+        try:
+            while True:
+                try:
+                    answer = await tail.read(last, count=FOLLOWED)
+                except exceptions.RedisError as error:
+                    if not is_passing(error):
+                        raise
+                    await anyio.sleep(0.2)
+                    continue
+                for key, entries in answer:
+                    if key in last:
+                        last[key] = entries[-1][0].decode()
+                        yield key, entries
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.drop(tail)
 
     async def call(self, command: Callable[[], Awaitable[T]]) -> T:
         """Run a command that is safe to repeat; wait and repeat while Redis is away.

@@ -37,8 +37,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     last_lines: list[str] = []
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base of all events."""
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Base of all events. They hold plain values only, so no garbage collector has to look."""
 
     type: ClassVar[str] = ""
 
@@ -375,7 +375,7 @@ EVENTS: dict[str, type[Event]] = {
 TERMINAL = frozenset({"workflow.completed", "workflow.failed", "workflow.cancelled"})
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event as the log holds it. Times are ms of the Redis server's clock."""
 
     version: int

@@ -19,6 +19,7 @@
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
 
     flow:<p>:feed                      STREAM  every append of the partition, for subscribers
+    flow:<p>:ended                     STREAM  workflows that ended, bounded, for who waits for one
     flow:<p>:owners                    HASH    lane -> "<deadline> <token>"
     flow:<p>:sessions                  ZSET    living roles by deadline
     flow:<p>:about                     HASH    session -> what it says of itself: role, host …

@@ -29,12 +29,13 @@ class Tail:
         """
         command = ["XREAD", "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS"]
         answer = await self._wire.call(*command, *after, *after.values())
-        return [(key.decode(), [_entry(raw) for raw in entries]) for key, entries in answer or ()]
+        return [(key.decode(), [entry_of(raw) for raw in entries]) for key, entries in answer or ()]
 
     async def close(self) -> None:
         await self._wire.close()
 
 
-def _entry(raw: Any) -> Entry:
+def entry_of(raw: Any) -> Entry:
+    """An entry as Redis answers it: (id, [field, value, field, value …])."""
     name, fields = raw
     return name, dict(zip(fields[::2], fields[1::2], strict=True))

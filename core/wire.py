@@ -58,7 +58,9 @@ class Wire:
 
         Raises redis.exceptions.RedisError; after a ConnectionError the command may have been done.
         """
-        connection = self._connection or await self._open()
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            connection = await self._open()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._calls.append((answer, loop.time()))
@@ -83,6 +85,10 @@ class Wire:
 
     async def _open(self) -> AbstractConnection:
         async with self._opening:
+            if self._connection and not self._connection.is_connected:
+                # The library closes one that it cannot write to, and would open it anew at the next
+                # command, while our reader still waits for what the old one owes.
+                self._fail(self._connection, ConnectionError("it was closed"))
             if self._connection is None:
                 connection = self._class(**self._options)
                 opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]

@@ -172,14 +172,15 @@ class Engine:
         self.holdings.drop(workflow)
 
     async def _load(self, workflow: str, events: list[e.Recorded]) -> Held:
-        if not events or events[0].version != 1:
+        is_told = bool(events) and events[0].version == 1 and events[-1].version == len(events)
+        if not is_told:
             events = await self._log.read(workflow)
         if not events:
             raise WorkflowNotFound(workflow)
         view = fold(workflow, events)
         view.touched.add(ALL)
         definition = await self._log.get_definition(view.definition_digest)
-        return self.holdings.add(Held(view, definition))
+        return self.holdings.add(Held(view, definition, is_proven=not is_told))
 
     async def _apply(self, held: Held, events: list[e.Recorded], previous: str) -> None:
         """Advance the view by events of the feed; read the log where they do not follow."""
@@ -200,7 +201,7 @@ class Engine:
 
     async def _catch_up(self, held: Held) -> None:
         """Apply what the log has above the view's version, if it still has that version."""
-        view = held.view
+        view, held.is_proven = held.view, True
         events = await self._log.read(view.id, after=max(0, view.version - 1))
         try:
             if view.version and (not events or events[0].version != view.version):
@@ -290,7 +291,12 @@ class Engine:
             decision.complete(event, held.view.version)
 
     def commit_of(self, held: Held, decision: Decision) -> Commit:
-        """A decision as the scripts take it."""
+        """A decision as the scripts take it.
+
+        The end of a workflow counts only where we have seen all others; so does the first commit on
+        a view that was folded from the feed: what a predecessor committed is not there.
+        """
+        is_exact = decision.status is not None or not held.is_proven
         return Commit(
             held.view.id,
             f"{self.lane.token}#{next(self._numbers)}",
@@ -299,7 +305,7 @@ class Engine:
             decision.cancel,
             decision.phase,
             decision.status,
-            held.view.version if decision.status else None,
+            held.view.version if is_exact else None,
             decision.is_whole,
         )
 
@@ -336,6 +342,7 @@ class Engine:
             case Fenced():
                 raise LaneLost
             case Appended(version=version) if self._follows(view, decision, version):
+                held.is_proven = True
                 events = recorded(decision, view.version + 1, outcome.ts)
                 apply_all(view, events, outcome.digest)
                 if decision.is_whole and not view.ended:

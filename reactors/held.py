@@ -22,8 +22,12 @@ class Held:
     Whoever is about to decide on it and to commit takes it for themselves, until they release it.
     """
 
-    def __init__(self, view: WorkflowView, definition: Definition) -> None:
+    def __init__(
+        self, view: WorkflowView, definition: Definition, *, is_proven: bool = True
+    ) -> None:
         self.view = view
+        #: The view is what the log has; if not, it may lack what another engine committed.
+        self.is_proven = is_proven
         self.definition = definition
         self.cache = Cache()
         self._free: anyio.Event | None = None

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Sequence
 
 import anyio
 import msgspec
-import msgspec.structs
 from redis import exceptions
 
 from ..core.connection import is_passing
@@ -25,9 +24,6 @@ GROUP = "engine"
 READ = 256
 #: Seconds between two notes of our position. A successor that starts too early decides nothing new.
 ACKNOWLEDGE = 0.2
-
-#: An entry's place on the feed: its id as numbers.
-Place = tuple[int, int]
 
 
 class LaneLost(Exception):
@@ -63,8 +59,6 @@ class Lane:
         self.name = name
         self.token = ""
         self._feed = log.keys.feed(partition, name)
-        #: The last entry that was there when we came: a predecessor may have committed on those.
-        self._inherited: Place = (0, 0)
         #: Set once a new feed's engine has looked at what was there before it.
         self._stocked = log.keys.flow(partition, name, "stocked")
 
@@ -133,9 +127,6 @@ class Lane:
                 raise
         else:
             await self._log.redis.delete(self._stocked)
-        if not self.is_private:  # nobody had one before us
-            last: list[Entry] = await self._log.redis.xrevrange(self._feed, count=1)
-            self._inherited = _place(last[0][0]) if last else (0, 0)
         groups = await self._log.redis.xinfo_groups(self._feed)
         mine = next(group for group in groups if group["name"] == GROUP.encode())
         position: bytes = mine["last-delivered-id"]
@@ -165,7 +156,7 @@ class Lane:
                     was_away = True
                     continue
                 if found or was_away:
-                    yield Batch(_decode(found, self._inherited), was_away)
+                    yield Batch([decode_feed_entry(entry) for entry in found], was_away)
                     was_away = False
                     position = found[-1][0].decode() if found else position
                 if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
@@ -197,19 +188,3 @@ class Lane:
         )
         if not moved:
             raise LaneLost
-
-
-def _decode(entries: list[Entry], inherited: Place) -> list[FeedEntry]:
-    """What our predecessor committed is not on the feed: of what it left, the log has to tell."""
-    decoded = [decode_feed_entry(entry) for entry in entries]
-    if not entries or _place(entries[0][0]) > inherited:
-        return decoded
-    return [
-        msgspec.structs.replace(one, posts=b"") if _place(entry[0]) <= inherited else one
-        for entry, one in zip(entries, decoded, strict=True)
-    ]
-
-
-def _place(name: bytes) -> Place:
-    ms, _, count = name.partition(b"-")
-    return int(ms), int(count)

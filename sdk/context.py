@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, Unpack
 
-import anyio
 import structlog
 
 from .agents import Agent, AgentOptions, AsyncAgent, check_agent_name, job_spec
@@ -66,9 +65,9 @@ class AsyncContext(_Place):
         return datetime.fromtimestamp(seconds, UTC)
 
     async def sleep(self, seconds: float, name: str = "sleep") -> None:
-        """Sleep; a body that runs again sleeps only what is left."""
+        """Sleep; a body that runs again sleeps only what is left. Others may run meanwhile."""
         until: float = await self.run(name, lambda: time.time() + seconds)
-        await anyio.sleep(max(0.0, until - time.time()))
+        await self._task.rest(max(0.0, until - time.time()))
         self._task.check()
 
     async def deploy_agent(

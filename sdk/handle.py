@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 
 from ..core import events as e
+from ..core.endings import RECHECK
 from ..core.errors import AgentTimeout, WorkflowCancelled, WorkflowFailed, WorkflowNotFound
 from ..core.events import TERMINAL, Recorded
-from ..core.log import EventLog, decode_entry
+from ..core.log import EventLog
 from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
 from ..projections.workflow import WorkflowView, fold
@@ -142,11 +143,11 @@ async def wait_ended(log: EventLog, workflow: str) -> Recorded:
     last = await log.read_last(workflow)
     if last.type in TERMINAL:
         return last
-    async for entries in log.follow_stream(log.keys.events(workflow), f"{last.version}-0"):
-        for entry in entries:
-            if entry[1][b"type"].decode() in TERMINAL:
-                return decode_entry(entry)
-    raise WorkflowNotFound(workflow)
+    async with log.endings.watch(workflow) as ended:
+        while (last := await log.read_last(workflow)).type not in TERMINAL:
+            with anyio.move_on_after(RECHECK):
+                await ended.wait()
+        return last
 
 
 async def result_of(log: EventLog, workflow: str, end: Recorded) -> Any:

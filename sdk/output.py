@@ -63,7 +63,7 @@ class _Follower:
         self._last = {log.keys.events(workflow): "0-0"}
 
     async def run(self) -> AsyncIterator[list[Line]]:
-        async for key, entries in self._log.follow_streams(self._last):
+        async for key, entries in self._log.connection.follow(self._last):
             if key in self._outputs:
                 yield self._outputs[key].take(entries)
                 continue

@@ -21,6 +21,7 @@ from ..core.ids import digest, job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
 from ..core.settings import Settings
+from ..reactors.capacity import Capacity
 from .threads import Threads
 
 _encode = msgspec.json.Encoder().encode
@@ -50,6 +51,7 @@ class Task:
     __slots__ = (
         "_names",
         "_series",
+        "_slots",
         "_writes",
         "_writing",
         "attempt",
@@ -77,6 +79,7 @@ class Task:
         attempt: int,
         token: str,
         worker: str,
+        slots: Capacity,
         retry_from_scratch: bool = False,
     ) -> None:
         self.log = log
@@ -88,6 +91,7 @@ class Task:
         self.attempt = attempt
         self.token = token
         self.worker = worker
+        self._slots = slots
         self.inputs: dict[str, Any] = {}
         #: Set when the task was cancelled or its claim lost.
         self.revoked = False
@@ -101,6 +105,14 @@ class Task:
     def _lost_text(self) -> str:
         place = f"{self.step}[{self.index}] of workflow {self.workflow}"
         return f"task {place} was cancelled or handed to another worker"
+
+    async def rest(self, seconds: float) -> None:
+        """Do nothing for a while; others may have our slot meanwhile."""
+        self._slots.give()
+        try:
+            await anyio.sleep(seconds)
+        finally:
+            self._slots.take()
 
     def check(self) -> None:
         """Raises ClaimLost when the task is no longer ours."""

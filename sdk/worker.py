@@ -265,6 +265,7 @@ class Worker:
                 attempt=attempt,
                 token=token,
                 worker=self.session,
+                slots=self._capacity,
                 retry_from_scratch=from_scratch,
             )
             self._bodies.begin(Body(held, code, args, item, task.version))

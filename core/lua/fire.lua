@@ -20,6 +20,7 @@ local function give_up_waiting(log, step, first, last, attempt)
     if try == attempt and tonumber(index) >= tonumber(first) and tonumber(index) <= tonumber(last) then
       append(log, 'task.failed', task_json(step, index, attempt)
         .. ',"error":{"type":"QueueTimeout","message":"no worker took it in time"}}', 'clock')
+      stop_jobs_of(log, step, index, 'clock')
       redis.call('LREM', ready, 1, entry)
       count_waiting(limits_of(log.id, step).queue, -1)
     end

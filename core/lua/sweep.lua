@@ -16,6 +16,7 @@ local function fail_poison(log, step, lease)
   append(log, 'task.failed', task_json(step, lease.index, lease.attempt)
     .. ',"error":{"type":"Poison","message":"lost ' .. (lease.losses + 1) .. ' workers while it ran"}}',
     'janitor', lease.version)
+  stop_jobs_of(log, step, lease.index, 'janitor')
 end
 
 local handed_back = false  -- by a process that stopped, not taken from one that fell silent

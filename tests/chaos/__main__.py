@@ -27,6 +27,8 @@ def main() -> int:
         asked.pause,
         asked.rate,
         docker=not asked.no_docker,
+        partitions=asked.partitions,
+        throughput=asked.throughput,
     )
     report = anyio.run(run, folder, seed, wanted, backend_options={"use_uvloop": True})
     for line in lines(report):
@@ -45,7 +47,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=5, help="AGENTAINER_LEASE, seconds")
     parser.add_argument("--pause", type=float, default=0.5, help="mean time between two faults")
     parser.add_argument("--rate", type=float, default=3, help="workflows started per second")
+    parser.add_argument("--partitions", type=int, default=2, help="AGENTAINER_PARTITIONS")
     parser.add_argument("--no-docker", action="store_true", help="agents are local processes")
+    parser.add_argument(
+        "--throughput",
+        action="store_true",
+        help="compare tasks per second with those of as long a time without faults",
+    )
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a good run, too")
     return parser.parse_args()
 

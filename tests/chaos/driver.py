@@ -80,6 +80,9 @@ class Driver:
             answer = str(error)
         self._journal.told.append(Told(now_ms(), verb, workflow, answer))
 
+    async def has_ended(self, workflow: str) -> bool:
+        return await self._log.status(workflow) in ("completed", "failed", "cancelled")
+
     async def resume_all(self) -> None:
         """After the faults: nothing is to stay paused."""
         for number, workflow in self._journal.started.items():

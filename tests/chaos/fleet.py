@@ -48,7 +48,7 @@ class Member:
         logs: Path,
     ) -> None:
         self.name = name
-        self.role = name.partition("-")[0]
+        self.kind = name.partition("-")[0]
         self.proxy = proxy
         self._command = own([PROGRAM, *command])
         self._environment = dict(environment)
@@ -107,7 +107,7 @@ class Member:
         if life.ready_ms is None and READY in life.text():
             life.ready_ms = now_ms()
         code = self._process.poll()
-        if code is not None:
+        if code is not None and not self._stopping:
             life.ended_with = code
             self._end(PAUSE)
 
@@ -159,6 +159,14 @@ class Fleet:
         """How long half of the processes took from their start until they were ready."""
         took = [life.ready_ms - life.begun_ms for _, life in self.lives() if life.ready_ms]
         return statistics.median(took) / 1000 if took else 0.0
+
+    def ask_to_stop(self) -> None:
+        for member in self.members.values():
+            member.ask_to_stop()
+
+    def wait_stopped(self, seconds: float) -> dict[str, int | None]:
+        """The exit codes; None of those that had to be killed. Blocks."""
+        return {name: member.wait_stopped(seconds) for name, member in self.members.items()}
 
     def kill_all(self) -> None:
         for member in self.members.values():

@@ -151,6 +151,17 @@ class Slow(Workflow):
         return item
 
 
+@workflow(name="load")
+class Load(Workflow):
+    """Tasks that do next to nothing, as many as there are."""
+
+    @step()
+    @parallel(over=lambda inputs: inputs["size"])
+    async def work(self, context: AsyncContext, item: int) -> int:
+        note(context)
+        return item
+
+
 @workflow(name="doomed")
 class Doomed(Workflow):
     """One task fails for good while the agents of others run, which are to be stopped."""
@@ -177,7 +188,7 @@ def expected(flow: str, size: int) -> object:
             return [item + 1 for item in range(size)]
         case "Chain":
             return size + 3
-        case "Agents" | "Narrow" | "Slow":
+        case "Agents" | "Narrow" | "Slow" | "Load":
             return list(range(size))
         case _:
             return None

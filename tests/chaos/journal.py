@@ -47,5 +47,7 @@ class Journal(msgspec.Struct):
     owners: list[tuple[float, int, str]] = []
     #: Every time in which Redis was away.
     redis_away: list[Span] = []
+    #: When the faults began, when there was a time without before.
+    faults_ms: float = 0.0
     #: Every time in which this machine let us wait, which had other things to do.
     stalls: list[Span] = []

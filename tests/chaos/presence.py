@@ -14,8 +14,8 @@ def ways_of(fleet: Fleet, journal: Journal, end_ms: float) -> Ways:
         "redis": sorted(journal.redis_away),
         "machine": journal.stalls,
     }
-    for role in {member.role for member in fleet.members.values()}:
-        names = [member.name for member in fleet.members.values() if member.role == role]
+    for role in ("reactors", "worker", "launcher"):
+        names = [one.name for one in fleet.members.values() if one.kind in (role, "up")]
         away[role] = common([_away(fleet, journal, name, end_ms) for name in names])
     return Ways(away)
 

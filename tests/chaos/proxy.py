@@ -1,7 +1,7 @@
 """The way from one process to Redis: it can be cut, be stopped, and lose replies.
 
-It also counts what the scripts answered, told apart by the digest that names a script, so that a
-run knows what it has met without asking those it tests.
+It also counts what the scripts answered, so that a run knows what it has met without asking those
+that it tests.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ import asyncio
 import re
 from asyncio import StreamReader, StreamWriter
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from agentainer_flow.core.library import function
+import hiredis
 
-#: What is counted: (script, what its reply has, name). Words are as MessagePack spells them.
-SIGHTS: list[tuple[str, bytes, str]] = [
-    *((script, rb"\xa6fenced", "commits fenced") for script in ("commit", "turn")),
-    *((script, rb"\xa9duplicate", "duplicate commits told") for script in ("commit", "turn")),
-    *((script, rb"\xa8conflict", "commits in conflict") for script in ("commit", "turn")),
-    ("append", rb"\xa9duplicate", "duplicate commands told"),
-    ("turn", rb"\r\n\x94[^\x90]", "results of tasks refused"),
-    ("settle_job", rb"\xa4lost", "results of agents refused"),
-    ("request_job", rb"\xa4lost", "requests of agents refused"),
-    ("request_job", rb"\xa5found", "agents found again"),
-    ("state", rb"\xa4lost", "changes of state refused"),
-    ("record_effect", rb"\xa4lost", "effects refused"),
+#: What is counted: (scripts, what a reply of theirs has in MessagePack, name).
+SIGHTS: list[tuple[tuple[str, ...], re.Pattern[bytes], str]] = [
+    (("commit", "turn"), re.compile(rb"\xa6fenced"), "commits fenced"),
+    (("commit", "turn"), re.compile(rb"\xa9duplicate"), "duplicate commits told"),
+    (("commit", "turn"), re.compile(rb"\xa8conflict"), "commits in conflict"),
+    (("append",), re.compile(rb"\xa9duplicate"), "duplicate commands told"),
+    (("turn",), re.compile(rb"^\x94[^\x90]"), "results of tasks refused"),
+    (("settle_job",), re.compile(rb"\xa4lost"), "results of agents refused"),
+    (("request_job",), re.compile(rb"\xa4lost"), "requests of agents refused"),
+    (("request_job",), re.compile(rb"\xa5found"), "agents found again"),
+    (("state",), re.compile(rb"\xa4lost"), "changes of state refused"),
+    (("record_effect",), re.compile(rb"\xa4lost"), "effects refused"),
 ]
-_BY_NAME = {function(script).encode(): script for script, _, _ in SIGHTS}
-_PATTERNS = [(script, re.compile(words), name) for script, words, name in SIGHTS]
-_ASKED = re.compile(rb"\$5\r\nFCALL\r\n\$\d+\r\n(\w+)\r\n")
+#: Functions are called `<library>_<script>`, libraries after their content.
+_FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
+_UNKNOWN = "Function not found"
 #: What writing to a connection that the other side has closed is called; by uvloop a RuntimeError.
 _GONE = (ConnectionError, RuntimeError)
+_PIECE = 256 * 1024
 
 
 class Proxy:
@@ -92,51 +94,83 @@ class Proxy:
         except OSError:  # Redis is away
             return client.transport.abort()
         self._open |= {client, server}
-        asked: deque[str] = deque()
+        way = _Way(self, client, server)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ask(asks, server, asked))
-                tasks.create_task(self._answer(answers, client, asked))
+                tasks.create_task(way.ask(asks))
+                tasks.create_task(way.answer(answers))
         finally:
             self._open -= {client, server}
 
-    async def _ask(self, reader: StreamReader, server: StreamWriter, asked: deque[str]) -> None:
-        try:
-            while data := await reader.read(256 * 1024):
-                await self._passes.wait()
-                if found := _ASKED.search(data):
-                    asked.append(_BY_NAME.get(found[1], "other"))
-                server.write(data)
-                await server.drain()
-        except _GONE:
-            pass
-        finally:
-            server.close()
+    async def passing(self) -> None:
+        await self._passes.wait()
 
-    async def _answer(self, reader: StreamReader, client: StreamWriter, asked: deque[str]) -> None:
-        try:
-            while data := await reader.read(256 * 1024):
-                await self._passes.wait()
-                if asked and self._hear(asked.popleft(), data):
-                    client.transport.abort()
-                    break
-                client.write(data)
-                await client.drain()
-        except _GONE:
-            pass
-        finally:
-            client.close()
-
-    def _hear(self, script: str, reply: bytes) -> bool:
+    def hear(self, script: str, reply: bytes) -> bool:
         """Note what a script answered; whether the reply is to be lost."""
-        if reply.startswith(b"-"):
-            self.seen["scripts loaded anew"] += reply.startswith(b"-ERR Function not found")
-            return False
-        for name, pattern, sight in _PATTERNS:
-            if name == script:
+        for scripts, pattern, sight in SIGHTS:
+            if script in scripts:
                 self.seen[sight] += len(pattern.findall(reply))
-        if self._to_swallow:
-            self._to_swallow -= 1
-            self.seen["replies swallowed"] += 1
-            return True
-        return False
+        if not self._to_swallow:
+            return False
+        self._to_swallow -= 1
+        self.seen["replies swallowed"] += 1
+        return True
+
+
+class _Way:
+    """One connection: commands go one way, and as many replies come back in the same order."""
+
+    def __init__(self, proxy: Proxy, client: StreamWriter, server: StreamWriter) -> None:
+        self._proxy, self._client, self._server = proxy, client, server
+        #: The scripts of commands that are not answered yet; "" for what is no script.
+        self._asked: deque[str] = deque()
+
+    async def ask(self, reader: StreamReader) -> None:
+        commands = hiredis.Reader()
+        try:
+            while data := await reader.read(_PIECE):
+                await self._proxy.passing()
+                self._asked.extend(map(_script, _parsed(commands, data)))
+                self._server.write(data)
+                await self._server.drain()
+        except _GONE:
+            pass
+        finally:
+            self._server.close()
+
+    async def answer(self, reader: StreamReader) -> None:
+        """Pass replies on; one that is to be lost takes those along that came with it."""
+        replies = hiredis.Reader()
+        try:
+            while data := await reader.read(_PIECE):
+                await self._proxy.passing()
+                lost = [self._is_lost(reply) for reply in _parsed(replies, data)]
+                if any(lost):
+                    self._client.transport.abort()
+                    break
+                self._client.write(data)
+                await self._client.drain()
+        except _GONE:
+            pass
+        finally:
+            self._client.close()
+
+    def _is_lost(self, reply: object) -> bool:
+        script = self._asked.popleft()
+        if isinstance(reply, hiredis.ReplyError):
+            self._proxy.seen["scripts loaded anew"] += _UNKNOWN in str(reply)
+            return False
+        return bool(script) and isinstance(reply, bytes) and self._proxy.hear(script, reply)
+
+
+def _parsed(reader: Any, data: bytes) -> Iterator[Any]:
+    """The whole commands or replies that are there with these bytes."""
+    reader.feed(data)
+    while (found := reader.gets()) is not False:
+        yield found
+
+
+def _script(command: list[bytes]) -> str:
+    """The script that a command calls."""
+    found = _FUNCTION.fullmatch(command[1]) if command[0] == b"FCALL" else None
+    return found[1].decode() if found else ""

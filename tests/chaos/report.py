@@ -10,6 +10,8 @@ import msgspec
 
 from agentainer_flow.projections.invariants import Spread
 
+from .throughput import Throughput
+
 
 class Report(msgspec.Struct):
     """Everything about one run. It is well when there are no problems."""
@@ -30,13 +32,15 @@ class Report(msgspec.Struct):
     #: By what was recovered: raw, and without the times in which nobody could.
     recovery: dict[str, tuple[Spread, Spread]]
     seen: dict[str, int]
-    problems: list[str]
+    problems: list[str] = []
     #: The recoveries that took longest, in words.
     slowest: list[str] = []
     drained_s: float = 0.0
     #: How long the machine let us wait, and how long half of the processes took to start.
     stalled_s: float = 0.0
     started_in_s: float = 0.0
+
+    throughput: Throughput | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -65,6 +69,9 @@ def lines(report: Report) -> Iterable[str]:
         yield f"recovery   {what}: {_spread(raw)}; could have: {_spread(net)}"
     for text in report.slowest:
         yield f"           {text}"
+    if rate := report.throughput:
+        peace, faults = f"{rate.in_peace:.0f} tasks/s in peace", f"{rate.under_faults:.0f}"
+        yield f"throughput {peace}, {faults} under faults: {rate.ratio:.0%}"
     yield f"drained    in {report.drained_s:.1f} s after the last fault"
     yield (
         f"machine    had other things to do for {report.stalled_s:.1f} s; a process took "

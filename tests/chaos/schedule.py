@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-#: The processes of a run by role; names are `worker-1` and so on.
-ROLES = {"worker": 4, "reactors": 2, "launcher": 2}
+#: The processes of a run by what they are; names are `worker-1` and so on. `up` has all roles.
+PROCESSES = {"worker": 3, "up": 1, "reactors": 2, "launcher": 2}
 
 FaultKind = Literal[
     "kill",  # SIGKILL of a process, which is started again
@@ -36,6 +36,11 @@ WEIGHTS: dict[FaultKind, int] = {
     "agent": 6,
     "dockerd": 4,
 }
+
+
+def process_names() -> list[str]:
+    return [f"{kind}-{n + 1}" for kind, count in PROCESSES.items() for n in range(count)]
+
 
 Verb = Literal["pause", "resume", "cancel"]
 
@@ -83,6 +88,9 @@ class Wanted(msgspec.Struct, frozen=True):
     #: Workflows started per second.
     rate: float = 3.0
     docker: bool = False
+    partitions: int = 2
+    #: Measure how many tasks come through: as long in peace first, with another workload.
+    throughput: bool = False
 
 
 #: The flows of `flows.py`, with how often each is started and the most items it has.
@@ -110,7 +118,7 @@ def _chance(seed: int, what: str) -> Random:
 
 def _faults(chance: Random, wanted: Wanted) -> list[Fault]:
     kinds: list[FaultKind] = [kind for kind in WEIGHTS if wanted.docker or kind != "dockerd"]
-    names = [f"{role}-{n + 1}" for role, count in ROLES.items() for n in range(count)]
+    names = process_names()
     faults: list[Fault] = []
     at_s = 1.0
     while (at_s := at_s + _between(chance, wanted.pause)) < wanted.seconds:

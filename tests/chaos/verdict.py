@@ -26,7 +26,7 @@ class Outcomes(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-def judge(
+def judge_workflows(
     starts: Sequence[Start], logs: Mapping[str, Sequence[Entry]], journal: Journal
 ) -> Outcomes:
     ended: Counter[str] = Counter()

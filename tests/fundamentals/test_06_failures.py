@@ -150,6 +150,23 @@ def test_sleep_goes_on_where_the_body_left_off() -> None:
     assert Sleeps().run() < 0.5
 
 
+def test_others_run_while_a_task_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTAINER_SLOTS", "1")
+    ended: list[int] = []
+
+    @workflow()
+    class Sleepy(Workflow):
+        @step()
+        @parallel()
+        async def each(self, context: AsyncContext, item: int) -> None:
+            if item == 0:
+                await context.sleep(0.5)
+            ended.append(item)
+
+    Sleepy().run(items=3)
+    assert ended == [1, 2, 0]
+
+
 def test_collect_puts_errors_in_the_place_of_results() -> None:
     @workflow()
     class Collects(Workflow):

@@ -51,12 +51,13 @@ class Bench:
         )
         return held
 
-    async def queue(self, *indexes: int, limit: int = 0, step: str = "a") -> Any:
+    async def queue(self, *indexes: int, limit: int = 0, step: str = "a", limits: str = "") -> Any:
+        """Make tasks ready; `limits` are all of them, as `StepSpec.limits` spells them."""
         scheduled = e.StepScheduled(step, len(indexes), len(indexes))
         tasks = [(index, 1, "null") for index in indexes]
         return await self.commit(
             (scheduled.type, e.encode_event(scheduled), None),
-            queue=[Batch(step, f"{limit}|default||0", 0, tasks, "{}")],
+            queue=[Batch(step, limits or f"{limit}|default||0", 0, tasks, "{}")],
         )
 
     async def commit(

@@ -79,6 +79,14 @@ class Flow:
         """Steps that were scheduled and not cancelled."""
         return sorted({task.step for task in self.tasks.values()} - self.cancelled)
 
+    @property
+    def may_end(self) -> bool:
+        if self.unsettled() or self.at("leased", "ready", "delayed") or not self.tasks:
+            return False
+        return self.status == "running" or (
+            self.status in ("failing", "cancelling") and not self.steps
+        )
+
     def at(self, *places: Place) -> list[Task]:
         return [task for task in self.tasks.values() if task.place in places]
 
@@ -95,6 +103,27 @@ class Flow:
 @dataclass
 class Model:
     flows: dict[str, Flow] = field(default_factory=dict[str, Flow])
+    #: Who had the turn of a shared limit may not have used it (see `test_turns`). Until that is
+    #: passed on, those who wait for such a limit may be forgotten.
+    turn_lost: bool = False
+
+    def holders(self) -> list[str]:
+        """Sessions that have a task or an agent."""
+        tokens = [task.token for _, task in self.all("leased")]
+        tokens += [job.token for flow in self.flows.values() for job in flow.unsettled()]
+        return sorted({token.partition("/")[0] for token in tokens if token})
+
+    def taken_jobs(self) -> list[tuple[Flow, Job]]:
+        """Agents that a launcher has."""
+        return [
+            (flow, job) for flow in self.flows.values() for job in flow.unsettled() if job.token
+        ]
+
+    def has_timers(self) -> bool:
+        return any(
+            flow.hurries or any(x.impatient or x.place == "delayed" for x in flow.tasks.values())
+            for flow in self.flows.values()
+        )
 
     def all(self, *places: Place) -> list[tuple[Flow, Task]]:
         return [(flow, task) for flow in self.flows.values() for task in flow.at(*places)]
@@ -115,7 +144,9 @@ class Model:
         return [
             task
             for flow, task in self.all("ready")
-            if flow.status == "running" and self.has_room(flow, task.step)
+            if flow.status == "running"
+            and self.has_room(flow, task.step)
+            and (task.step == "a" or not self.turn_lost)
         ]
 
 

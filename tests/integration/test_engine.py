@@ -278,3 +278,28 @@ async def test_launcher_that_missed_the_bell_looks_for_itself(
         redis.hset(jobs, "agent-0-long", record.replace('"launched"', '"stopping"'))
         with pytest.raises(WorkflowFailed, match="cancelled"):
             await handle.result(timeout=20)
+
+
+async def test_a_successor_knows_what_its_predecessor_committed(
+    settings: Settings, log: EventLog
+) -> None:
+    """Commits of an engine are not on its feed: folding the feed alone would decide them again."""
+    feed = log.keys.feed(0)
+    await log.redis.xgroup_create(feed, "engine", id="$", mkstream=True)
+    await log.redis.set(log.keys.flow(0, "shared", "stocked"), 1)
+    handle = await start(log, Fine)
+    for _ in range(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Service(log, [code_of(Fine)], roles=["scheduler"]).run)
+            with anyio.fail_after(10):
+                async for batch in log.follow(handle.id):
+                    if "step.scheduled" in {recorded.type for recorded in batch}:
+                        break
+            tasks.cancel_scope.cancel()
+    async with serving(settings, Fine):
+        assert await handle.result(timeout=20) == 1
+    assert (await types_of(log, handle)).count("step.scheduled") == 1
+
+
+async def types_of(log: EventLog, handle: Handle) -> list[str]:
+    return [recorded.type for recorded in await log.read(handle.id)]

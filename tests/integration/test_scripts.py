@@ -12,6 +12,7 @@ import pytest
 from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import (
     Appended,
+    Batch,
     ClaimedStep,
     Conflict,
     Duplicate,
@@ -26,7 +27,7 @@ from agentainer_flow.core.answers import (
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 
-from .bench import Bench, change, job
+from .bench import LANE, Bench, change, job
 
 pytestmark = pytest.mark.anyio
 
@@ -198,6 +199,37 @@ async def test_task_that_kills_its_workers_fails_as_poison(bench: Bench) -> None
 
     assert isinstance(last.event, e.TaskFailed)
     assert last.event.error.type == "Poison"
+
+
+async def test_agents_of_a_task_that_counts_as_poison_are_stopped(bench: Bench) -> None:
+    # They went on, and a run that collects failures waited for their end.
+    await bench.queue(0)
+    await bench.claim(1, "s/1")
+    await bench.request("running", "queued")
+    await bench.claim_jobs(want=1)
+    for n in range(3):
+        await bench.scripts.renew(0, lanes=[], sessions=["s"], lease_ms=0)
+        await bench.scripts.sweep(0, max_losses=3)
+        await bench.claim(1, f"s/{n + 2}")
+
+    failed, *stopped = (await bench.types())[-3:]
+    assert failed == "task.failed"
+    assert sorted(stopped) == ["job.cancelled", "job.stop_requested"]
+
+
+async def test_agents_of_a_task_that_waits_too_long_are_stopped(bench: Bench) -> None:
+    tasks = [(0, 1, "null")]
+    scheduled = e.StepScheduled("a", 1, 1)
+    batch = Batch("a", "0|default||0", 0, tasks, "{}", patience_ms=1)
+    await bench.commit((scheduled.type, e.encode_event(scheduled), None), queue=[batch])
+    await bench.claim(1, "s/1")
+    await bench.request("queued")
+    await bench.scripts.renew(0, lanes=[], sessions=["s"], lease_ms=0)
+    await bench.scripts.sweep(0)
+    while await bench.scripts.fire(0, lane=LANE) >= 0:
+        pass
+
+    assert (await bench.types())[-3:] == ["task.lost", "task.failed", "job.cancelled"]
 
 
 async def test_cancelling_a_step_takes_its_tasks_from_queue_and_workers(bench: Bench) -> None:

@@ -52,6 +52,8 @@ delays = st.sampled_from([0, 1])
 rarely = st.sampled_from([False] * 7 + [True])
 
 LEASE = 600_000
+#: So many tasks wait at most.
+MANY = 20
 Event = tuple[str, str, int | None]
 
 
@@ -72,8 +74,10 @@ class Machine(RuleBasedStateMachine):
         self.numbers = 0
         self.commits: dict[str, str] = {}
         self.last_claim: dict[str, tuple[str, set[tuple[str, str, int]]]] = {}
-        #: Claims of tasks and jobs that were good once.
+        #: Claims of tasks that were good once.
         self.old_tokens = ["nobody/0"]
+        #: (workflow, job, token, kind) of what launchers recorded.
+        self.recorded: set[tuple[str, str, str, str]] = set()
 
     def do(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
@@ -99,6 +103,12 @@ class Machine(RuleBasedStateMachine):
             self.create(name, 0, False)
             for step in STEPS:
                 self.queue(name, step, 3, 0)
+        # Stories are short: they begin in the middle, with tasks and agents that run and that wait.
+        self.claim("s", 4)
+        self.claim("t", 2)
+        for choice in range(3):
+            self.request_job(choice, None)
+        self.claim_jobs("l", 2, 9)
 
     @invariant()
     def all_is_well(self) -> None:
@@ -107,13 +117,17 @@ class Machine(RuleBasedStateMachine):
     def flows(self, *statuses: str) -> list[Flow]:
         return [flow for flow in self.model.flows.values() if flow.status in statuses]
 
-    def leased(self, choice: int) -> tuple[Flow, Task] | None:
-        found = self.model.all("leased")
-        return found[choice % len(found)] if found else None
+    def leased(self, choice: int) -> tuple[Flow, Task]:
+        return one_of(self.model.all("leased"), choice)
 
     # Commands
 
-    @rule(name=flow_names, most=st.sampled_from([0, 0, 1, 3]), hurries=rarely)
+    @precondition(lambda self: "w3" not in self.model.flows)
+    @rule(most=st.sampled_from([0, 0, 1, 3]), hurries=rarely)
+    def create_another(self, most: int, hurries: bool) -> None:
+        self.create("w3", most, hurries)
+        self.queue("w3", "a", 2, 0)
+
     def create(self, name: str, most: int, hurries: bool) -> None:
         events = (e.WorkflowCreated("wf", "d"), e.WorkflowStarted())
         meta: dict[str, Any] = {"lane": LANE, "name": f"def-{name}"}
@@ -130,11 +144,8 @@ class Machine(RuleBasedStateMachine):
                 meta=meta,
             )
         )
-        if name in self.model.flows:
-            assert isinstance(outcome, Conflict)
-        else:
-            assert isinstance(outcome, Appended)
-            self.model.flows[name] = Flow(name, most, hurries)
+        assert isinstance(outcome, Appended)
+        self.model.flows[name] = Flow(name, most, hurries)
 
     def command(
         self, flow: Flow, event: e.Event, allowed: list[str], status: str, **flags: bool
@@ -148,30 +159,33 @@ class Machine(RuleBasedStateMachine):
             "status": status,
             **flags,
         }
+        wrong: dict[str, Any] = {**call, "statuses": ["completed"]}
+        assert isinstance(self.do(self.scripts.append(flow.id, **wrong)), Conflict)
         outcome = self.do(self.scripts.append(flow.id, **call))
-        if flow.status not in allowed:
-            assert isinstance(outcome, Conflict)
-            return
         assert isinstance(outcome, Appended)
         assert self.do(self.scripts.append(flow.id, **call)) == Duplicate(outcome.version)
         flow.status = status
 
-    @rule(name=flow_names)
-    def pause(self, name: str) -> None:
-        if flow := self.model.flows.get(name):
-            self.command(flow, e.WorkflowPaused(), ["running"], "paused", suspend=True)
+    @precondition(lambda self: self.flows("running"))
+    @rule(choice=choices)
+    def pause(self, choice: int) -> None:
+        flow = one_of(self.flows("running"), choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
+        self.command(flow, e.WorkflowPaused(), ["running"], "paused", suspend=True)
 
     @precondition(lambda self: self.flows("paused"))
-    @rule(name=flow_names)
-    def resume(self, name: str) -> None:
-        if flow := self.model.flows.get(name):
-            self.command(flow, e.WorkflowResumed(), ["paused"], "running", wake=True)
+    @rule(choice=choices)
+    def resume(self, choice: int) -> None:
+        flow = one_of(self.flows("paused"), choice)
+        self.command(flow, e.WorkflowResumed(), ["paused"], "running", wake=True)
 
-    @rule(name=flow_names, sure=rarely)
-    def cancel(self, name: str, sure: bool) -> None:
-        flow = self.model.flows.get(name)
-        if not flow or not sure or flow.status not in ("running", "paused"):
+    @precondition(lambda self: self.flows("running", "paused"))
+    @rule(choice=choices, sure=rarely)
+    def cancel(self, choice: int, sure: bool) -> None:
+        if not sure:
             return
+        flow = one_of(self.flows("running", "paused"), choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
         event = e.WorkflowCancelRequested("enough")
         self.command(flow, event, ["running", "paused"], "cancelling", wake=True)
         self.drop_timers(flow)
@@ -196,6 +210,7 @@ class Machine(RuleBasedStateMachine):
             commit(self.scripts, flow.id, token=token, commit=name, events=list(events), **more)
         )
 
+    @precondition(lambda self: len(self.model.all("ready")) < MANY)
     @rule(name=flow_names, step=step_names, count=st.integers(1, 4), patience=delays)
     def queue(self, name: str, step: str, count: int, patience: int) -> None:
         # One that decided just before a pause commits just after it.
@@ -237,7 +252,8 @@ class Machine(RuleBasedStateMachine):
         flows = [flow for flow in self.flows(*statuses) if flow.steps]
         if not flows:
             return
-        flow = flows[choice % len(flows)]
+        flow = one_of(flows, choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
         steps = flow.steps
         failed = e.StepFailed(steps[0], e.Failure("ValueError", "no"))
         rest = [entry(e.StepCancelled(step)) for step in steps[1:]]
@@ -247,14 +263,15 @@ class Machine(RuleBasedStateMachine):
             flow.status = "failing"
         self.cancel_steps(flow, steps)
 
-    @precondition(lambda self: self.flows("failing", "cancelling"))
-    @rule(name=flow_names)
-    def wind_down(self, name: str) -> None:
-        flow = self.model.flows.get(name)
-        if flow and flow.status in ("failing", "cancelling") and (steps := flow.steps):
-            events = [entry(e.StepCancelled(step)) for step in steps]
-            assert isinstance(self.commit(flow, *events, cancel=positions(steps)), Appended)
-            self.cancel_steps(flow, steps)
+    @precondition(lambda self: any(flow.steps for flow in self.flows("failing", "cancelling")))
+    @rule(choice=choices)
+    def wind_down(self, choice: int) -> None:
+        flows = [flow for flow in self.flows("failing", "cancelling") if flow.steps]
+        flow = one_of(flows, choice)
+        steps = flow.steps
+        events = [entry(e.StepCancelled(step)) for step in steps]
+        assert isinstance(self.commit(flow, *events, cancel=positions(steps)), Appended)
+        self.cancel_steps(flow, steps)
 
     def cancel_steps(self, flow: Flow, steps: list[str]) -> None:
         for task in flow.at("ready", "leased", "delayed"):
@@ -264,34 +281,31 @@ class Machine(RuleBasedStateMachine):
             flow.stop_jobs(step)
         self.drop_timers(flow)
 
-    @rule(name=flow_names)
-    def end(self, name: str) -> None:
-        flow = self.model.flows.get(name)
-        if not flow or flow.unsettled() or flow.at("leased", "ready", "delayed"):
-            return
-        if flow.status in ("failing", "cancelling") and flow.steps:
-            return
+    @precondition(lambda self: any(flow.may_end for flow in self.model.flows.values()))
+    @rule(choice=choices)
+    def end(self, choice: int) -> None:
+        flow = one_of([flow for flow in self.model.flows.values() if flow.may_end], choice)
         ends: dict[str, e.Event] = {
             "running": e.WorkflowCompleted(),
             "failing": e.WorkflowFailed(e.Failure("ValueError", "no")),
             "cancelling": e.WorkflowCancelled(),
         }
-        if (event := ends.get(flow.status)) and flow.tasks:
-            status = event.type.removeprefix("workflow.")
-            seen = self.version(flow)
-            early = self.commit(flow, entry(event), status=status, version=seen - 1)
-            assert isinstance(early, Conflict)
-            late = self.commit(flow, entry(event), status=status, version=seen)
-            assert isinstance(late, Appended)
-            flow.status = status
+        event = ends[flow.status]
+        status = event.type.removeprefix("workflow.")
+        seen = self.version(flow)
+        early = self.commit(flow, entry(event), status=status, version=seen - 1)
+        assert isinstance(early, Conflict)
+        late = self.commit(flow, entry(event), status=status, version=seen)
+        assert isinstance(late, Appended)
+        flow.status = status
 
     def version(self, flow: Flow) -> int:
         return len(self.do(self.log.read(flow.id)))
 
+    @precondition(lambda self: self.commits)
     @rule(name=flow_names)
     def commit_again(self, name: str) -> None:
-        flow = self.model.flows.get(name)
-        if flow and name in self.commits:
+        if (flow := self.model.flows.get(name)) and name in self.commits:
             event = ("step.cancelled", '{"step":"z"}', None)
             assert isinstance(self.send(flow, event), Duplicate)
             assert self.send(flow, event, token="engine/0") == Fenced()
@@ -349,19 +363,22 @@ class Machine(RuleBasedStateMachine):
             assert placed(self.send_claim(session, token, 9)) == still
 
     @precondition(lambda self: self.model.all("leased"))
-    @rule(choice=choices, fails=st.booleans(), stale=choices)
-    def settle(self, choice: int, fails: bool, stale: int) -> None:
-        found = self.leased(choice)
-        if not found:
-            return
-        flow, task = found
-        if stale % 4 == 0:
-            # Other tasks of the same claim may have been settled before.
-            others = [token for token in self.old_tokens if token != task.token]
-            other = others[stale % len(others)]
-            refused = self.send_result(flow, task, other, fails)
-            assert refused == [(flow.id, task.step, task.index)]
-            return
+    @rule(choice=choices, stale=choices)
+    def complete_task(self, choice: int, stale: int) -> None:
+        self.settle(choice, stale, fails=False)
+
+    @precondition(lambda self: self.model.all("leased"))
+    @rule(choice=choices, stale=choices)
+    def fail_task(self, choice: int, stale: int) -> None:
+        self.settle(choice, stale, fails=True)
+
+    def settle(self, choice: int, stale: int, *, fails: bool) -> None:
+        """By who had the task before, or another one, and then by who has it."""
+        flow, task = self.leased(choice)
+        # Other tasks of the same claim may have been settled before.
+        other = one_of([token for token in self.old_tokens if token != task.token], stale)
+        refused = self.send_result(flow, task, other, fails)
+        assert refused == [(flow.id, task.step, task.index)]
         assert self.send_result(flow, task, task.token, fails) == []
         self.old_tokens.append(task.token)
         task.place = "failed" if fails else "completed"
@@ -379,19 +396,16 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, by=st.integers(-3, 3), twice=st.booleans())
     def count(self, choice: int, by: int, twice: bool) -> None:
-        if found := self.leased(choice):
-            flow, _ = found
-            flow.state["n"] = flow.state.get("n", 0) + by
-            answers = self.write(*found, change("incr", by=by), times=1 + twice)
-            assert answers == [[str(flow.state["n"])]] * (1 + twice)
+        flow, task = self.leased(choice)
+        flow.state["n"] = flow.state.get("n", 0) + by
+        answers = self.write(flow, task, change("incr", by=by), times=1 + twice)
+        assert answers == [[str(flow.state["n"])]] * (1 + twice)
 
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, how=st.sampled_from(["set", "append", "delete"]), size=st.integers(0, 9))
     def write_list(self, choice: int, how: str, size: int) -> None:
         """Values of more than four bytes lie beside the log."""
-        if not (found := self.leased(choice)):
-            return
-        flow, _ = found
+        flow, task = self.leased(choice)
         old, item = flow.state.pop("l", []), "x" * size
         settings = msgspec.structs.replace(self.log.settings, inline_limit=4)
         match how:
@@ -403,7 +417,7 @@ class Machine(RuleBasedStateMachine):
                 flow.state["l"] = [*old, item]
             case _:
                 made = delete_change("l")
-        assert self.write(*found, made) == [[None]]
+        assert self.write(flow, task, made) == [[None]]
 
     def write(self, flow: Flow, task: Task, made: dict[str, Any], times: int = 1) -> list[Any]:
         """What is answered when a task changes state, and when it asks again."""
@@ -417,9 +431,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, value=st.integers(0, 3))
     def record(self, choice: int, value: int) -> None:
-        if not (found := self.leased(choice)):
-            return
-        flow, task = found
+        flow, task = self.leased(choice)
         effect = f"run:{task.step}:{task.index}:n:1"
         call: dict[str, Any] = {"step": task.step, "index": task.index, "effect": effect}
         first = self.do(self.log.redis.hget(f"workflow:{flow.id}:effects", effect))
@@ -437,9 +449,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.all("leased"))
     @rule(choice=choices, memory=st.sampled_from([None, 2, 4]))
     def request_job(self, choice: int, memory: int | None) -> None:
-        if not (found := self.leased(choice)):
-            return
-        flow, task = found
+        flow, task = self.leased(choice)
         base = f"{task.step}-{task.index}-x"
         spec = e.JobSpec("i", memory_bytes=memory)
         answer = self.do(
@@ -505,25 +515,30 @@ class Machine(RuleBasedStateMachine):
             if not job.token and (job.state != "queued" or flow.status != "paused")
         ]
 
-    @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
-    @rule(choice=choices, kind=st.sampled_from(["launched", "succeeded", "failed", "cancelled"]))
-    def settle_job(self, choice: int, kind: str) -> None:
-        found = [(f, job) for f in self.model.flows.values() for job in f.unsettled() if job.token]
-        if not found:
-            return
-        flow, job = found[choice % len(found)]
-        rest = {
-            "launched": '{"container":"c","host":"h","runtime":"r"}',
-            "failed": '{"error":{"type":"failed","message":"m"}}',
-        }.get(kind, "{}")
+    @precondition(lambda self: self.model.taken_jobs())
+    @rule(choice=choices)
+    def launch_job(self, choice: int) -> None:
+        self.settle_job(choice, "launched", '{"container":"c","host":"h","runtime":"r"}')
+
+    @precondition(lambda self: self.model.taken_jobs())
+    @rule(choice=choices, kind=st.sampled_from(["succeeded", "failed", "cancelled"]))
+    def end_job(self, choice: int, kind: str) -> None:
+        error = '{"error":{"type":"failed","message":"m"}}'
+        job = self.settle_job(choice, kind, error if kind == "failed" else "{}")
+        job.state = "ended" if kind == "succeeded" else "failed"
+
+    def settle_job(self, choice: int, kind: str, rest: str) -> Job:
+        flow, job = one_of(self.model.taken_jobs(), choice)
         call: dict[str, Any] = {"job": job.id, "type": f"job.{kind}", "rest": rest}
         call["final"] = kind != "launched"
         assert self.do(self.scripts.settle_job(flow.id, token="nobody/0", **call)) == "lost"
         first = self.do(self.scripts.settle_job(flow.id, token=job.token, **call))
         assert self.do(self.scripts.settle_job(flow.id, token=job.token, **call)) == first
-        if call["final"]:
+        record = (flow.id, job.id, job.token, kind)
+        if record not in self.recorded:  # otherwise it is what was answered then
             assert first == ("stopping" if job.state == "stopping" else "appended")
-            job.state = "failed" if kind in ("failed", "cancelled") else "ended"
+        self.recorded.add(record)
+        return job
 
     @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))
     @rule(choice=choices)
@@ -545,40 +560,34 @@ class Machine(RuleBasedStateMachine):
 
     # The janitor and the clock
 
-    @rule(
-        session=st.sampled_from(["s", "t", "u", "l", "m"]),
-        limit=st.sampled_from([1, 100]),
-        falls_silent=st.booleans(),
-    )
-    def end_session(self, session: str, limit: int, falls_silent: bool) -> None:
+    @precondition(lambda self: self.model.holders())
+    @rule(choice=choices, limit=st.sampled_from([1, 100]), falls_silent=st.booleans())
+    def end_session(self, choice: int, limit: int, falls_silent: bool) -> None:
+        session = one_of(self.model.holders(), choice)
         take_back: Callable[[], Coroutine[Any, Any, list[int]]]
         take_back = partial(self.scripts.hand_back, 0, session=session, limit=limit)
         if falls_silent:
+            assert self.do(self.scripts.sweep(0, limit=limit, max_losses=3)) == [0, 0, 0]
             self.do(self.scripts.renew(0, lanes=[], sessions=[session], lease_ms=0))
             take_back = partial(self.scripts.sweep, 0, limit=limit, max_losses=3)
         while any(self.do(take_back())):
             pass
         self.last_claim.pop(session, None)
-        for _, task in self.model.all("leased"):
+        for flow, task in self.model.all("leased"):
             if task.token.startswith(f"{session}/"):
                 self.old_tokens.append(task.token)
                 task.losses += falls_silent
-                task.place, task.token = (
-                    ("failed" if falls_silent and task.losses >= 3 else "ready"),
-                    "",
-                )
+                is_poison = falls_silent and task.losses >= 3
+                task.place, task.token = "failed" if is_poison else "ready", ""
+                if is_poison:
+                    flow.stop_jobs(task.step, task.index)
         for flow in self.model.flows.values():
             for job in flow.unsettled():
                 if job.token.startswith(f"{session}/"):
                     job.token = ""
                     job.state = "stopping" if job.state == "stopping" else "orphaned"
 
-    @rule(session=sessions)
-    def live_on(self, session: str) -> None:
-        assert self.do(
-            self.scripts.renew(0, lanes=[(LANE, "engine/1")], sessions=[session], lease_ms=LEASE)
-        ) == [True]
-
+    @precondition(lambda self: self.model.has_timers())
     @rule()
     def fire(self) -> None:
         """Time passes: every timer is due after a millisecond."""
@@ -592,9 +601,16 @@ class Machine(RuleBasedStateMachine):
                     task.place = "ready"
                 if task.impatient and task.place == "ready":
                     task.place = "failed"
+                    flow.stop_jobs(task.step, task.index)
+                    self.model.turn_lost = True
                 task.impatient = False
             if flow.hurries:
                 flow.status, flow.hurries = "failing", False
+                self.model.turn_lost = True
+
+
+def one_of(found: list[T], choice: int) -> T:
+    return found[choice % len(found)]
 
 
 def positions(steps: list[str]) -> list[tuple[str, int]]:

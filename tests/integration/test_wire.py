@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import anyio
 import pytest
@@ -51,6 +52,24 @@ async def test_error_goes_to_who_caused_it(wire: Wire) -> None:
         with pytest.raises(exceptions.ResponseError):
             await wire.call("LPUSH", "key", "no list")
     assert await wire.call("GET", "key") == b"text"
+
+
+async def test_connection_that_the_library_closed_is_never_opened_anew(wire: Wire) -> None:
+    # Its handshake read what the reader of the wire was waiting for, and the role ended.
+    await wire.call("PING")
+    inside: Any = wire
+    connection = inside._connection
+    await connection.disconnect(nowait=True)
+    answers: list[bytes] = []
+
+    async def ask() -> None:
+        answers.append(await wire.call("ECHO", "mine"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert answers == [b"mine"] * 5
+    assert inside._connection is not connection
 
 
 async def test_cancelled_call_leaves_the_others_their_answers(wire: Wire) -> None:

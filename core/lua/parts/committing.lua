@@ -56,6 +56,7 @@ end
 local function end_workflow(log, status)
   log.status = status
   set_meta(log, 'status', status)
+  redis.call('XADD', flow_key('ended'), 'MAXLEN', '~', 1000, '*', 'w', log.id, 'status', status)
   redis.call('SREM', flow_key('active'), log.id)
   drop_timers(log)
   redis.call('ZREM', ring_key(log.lane, log.name), log.id)

@@ -54,3 +54,9 @@ local function stop_jobs(log, matches, by)
     if matches(record) then stop_job(log, jobs[i], record, by) end
   end
 end
+
+-- Stop those of one task.
+local function stop_jobs_of(log, step, index, by)
+  index = tonumber(index)
+  stop_jobs(log, function(record) return record.step == step and record.index == index end, by)
+end
