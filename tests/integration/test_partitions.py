@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 from zlib import crc32
@@ -23,7 +24,7 @@ from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.registry import code_of
 from tests.fundamentals.serving import serving
 
-from .command import Command
+from .command import Command, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +107,39 @@ def test_check_finds_a_workflow_that_is_not_where_it_belongs(
     done = three("check", "--all", "--json")
     said = f"it belongs to partition {home} and is listed in {(home + 1) % 3}"
     assert (done.returncode, said in done.stdout) == (1, True)
+
+
+def test_doctor_looks_at_all_partitions(three: Command) -> None:
+    ids = [three.start("Gated", "-i", f"gate={three.gate}") for _ in range(6)]
+    partitions = sorted({crc32(name.encode()) % 3 for name in ids})
+    done = three("doctor", "--json")
+    lanes = json.loads(done.stdout)["facts"]["lanes"]
+    assert [lane["partition"] for lane in lanes if lane["workflows"]] == partitions
+    assert (done.returncode, sum(lane["workflows"] for lane in lanes)) == (1, 6)
+
+    three.up()
+    eventually(lambda: sum(one["claimed"] for one in members(three, "worker")) == 6)
+    three.begin("reactors").wait_for("ready", "err")
+    eventually(lambda: shares(three) == [1, 2])
+    (worker,) = members(three, "worker")
+    assert (worker["claimed"], worker["slots"]) == (6, 100)
+    table = three("doctor")
+    assert (table.returncode, table.stdout.count("scheduler (owns ")) == (0, 2)
+    assert "scheduler (owns 2 of 3 lanes)" in table.stdout
+    assert "6 under way" in table.stdout
+
+    three.gate.touch()
+    eventually(lambda: len(three.ask("workflow", "list", "--status", "completed")) == 6)
+    assert three.ask("check", "--all")["counts"]["ended"] == 6
+
+
+def members(three: Command, role: str) -> list[dict[str, Any]]:
+    report = json.loads(three("doctor", "--json").stdout)
+    return [one for one in report["facts"]["members"] if one["role"] == role]
+
+
+def shares(three: Command) -> list[int]:
+    return sorted(len(one["owns_lanes"]) for one in members(three, "scheduler"))
 
 
 class Gauge:
