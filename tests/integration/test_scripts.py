@@ -309,6 +309,8 @@ async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
 
     assert (await bench.types())[-2:] == ["task.completed", "job.stop_requested"]
     assert await record(bench, "l/1", "job.launched", final=False) == "stopping"
+    assert await bench.log.is_stopping("w1", "a-0-x")
+    assert await record(bench, "l/1", "job.cancelled") == "stopping"
 
 
 async def test_agent_nobody_took_yet_is_cancelled_at_once(bench: Bench) -> None:
@@ -354,6 +356,17 @@ async def test_write_of_a_task_whose_reply_was_lost_counts_once(bench: Bench) ->
             "w1", by="s", changes=[change("incr", by=2)], claim=claim
         )
         assert answer == ["2"]
+
+
+async def test_settled_task_leaves_nothing_of_its_writes_but_state(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+    await bench.scripts.change_state("w1", by="s", changes=[change("incr", by=2)], claim=claim)
+
+    await bench.settle(0)
+
+    assert await bench.log.redis.hlen("workflow:w1:effects") == 0
 
 
 @pytest.mark.parametrize(
