@@ -17,10 +17,11 @@ LANE = "shared"
 class Bench:
     """One workflow and one engine, driven call by call."""
 
-    def __init__(self, log: EventLog, workflow: str = "w1") -> None:
+    def __init__(self, log: EventLog, workflow: str = "w1", *, lane: str = LANE) -> None:
         self.log = log
         self.scripts = log.scripts
         self.id = workflow
+        self.lane = lane
         self.commits = 0
 
     async def create(self, key: str = "k", name: str = "wf", **meta: Any) -> Any:
@@ -32,12 +33,12 @@ class Bench:
             events=[(x.type, e.encode_event(x)) for x in (created, e.WorkflowStarted())],
             by="client",
             status="running",
-            meta={"lane": LANE, "name": "wf", **meta},
+            meta={"lane": self.lane, "name": "wf", **meta},
         )
 
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
         (held,) = await self.scripts.renew(
-            0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms, acquire=True
+            0, lanes=[(self.lane, token)], sessions=[], lease_ms=lease_ms, acquire=True
         )
         return held
 
@@ -56,7 +57,7 @@ class Bench:
         self.commits += 1
         given: dict[str, Any] = {"queue": [], "cancel": [], "commit": f"c{self.commits}", **more}
         return await self.scripts.commit(
-            self.id, lane=LANE, token=token, events=list(events), by="engine", **given
+            self.id, lane=self.lane, token=token, events=list(events), by="engine", **given
         )
 
     async def claim(
@@ -64,7 +65,7 @@ class Bench:
     ) -> list[ClaimedStep]:
         return await self.scripts.claim(
             0,
-            lane=LANE,
+            lane=self.lane,
             session=token.partition("/")[0],
             token=token,
             want=want,
@@ -81,7 +82,7 @@ class Bench:
     async def claim_jobs(self, token: str = "l/1", **more: Any) -> ClaimedJobs:
         """Sizes are small here: an agent that asks for no memory has 1 byte."""
         given: dict[str, Any] = {
-            "lane": LANE,
+            "lane": self.lane,
             "host": "here",
             "session": token.partition("/")[0],
             "want": 5,
