@@ -22,6 +22,7 @@ from agentainer_flow.sdk import client, connections
 from agentainer_flow.sdk.check_keys import KeyReader, unowned
 from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.service import Service
 from tests.fundamentals.serving import serving
 
 from .command import Command, eventually
@@ -193,3 +194,22 @@ async def test_a_busy_partition_leaves_slots_to_the_others(log: EventLog) -> Non
         small = [await start_in(log, partition, items=3) for partition in (1, 2)]
         assert [await handle.result(timeout=60) for handle in small] == [3, 3]
         assert await large.status() == "running"
+
+
+async def test_a_redis_that_was_emptied_keeps_its_number(log: EventLog) -> None:
+    settings = asking_for(log.settings, 3)
+    async with serving(settings, Partitioned):
+        await log.redis.flushall()
+        with anyio.fail_after(20):
+            while not await log.redis.exists("flow:partitions"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        handles = [await start_in(log, partition, items=3) for partition in range(3)]
+        assert [await handle.result(timeout=30) for handle in handles] == [3, 3, 3]
+    assert await number(settings) == 3
+
+
+async def test_a_process_ends_where_another_number_was_fixed_meanwhile(log: EventLog) -> None:
+    await log.redis.set("flow:partitions", 2)
+    with pytest.raises(ExceptionGroup) as raised, anyio.fail_after(20):
+        await Service(log).run()
+    assert raised.group_contains(SettingsError, match="expected 2, .* got 3")
