@@ -45,11 +45,18 @@ class EventLog:
     async def open(self) -> None:
         """Raises RedisUnavailable; SettingsError when there are not as many partitions as asked."""
         await self.connection.open(durability=self.settings.durability)
-        self.keys.partitions = await self._partitions()
+        self.keys.partitions = await self._fix_partitions(self.settings.partitions)
 
-    async def _partitions(self) -> int:
+    async def keep_partitions(self) -> None:
+        """Fix their number again, should Redis have lost it.
+
+        Raises SettingsError when another number has been fixed meanwhile.
+        """
+        await self._fix_partitions(self.keys.partitions)
+
+    async def _fix_partitions(self, wanted: int | None) -> int:
         """How many partitions there are. Whoever comes first fixes it, others only read it."""
-        key, wanted = self.keys.fixed_partitions, self.settings.partitions
+        key = self.keys.fixed_partitions
         found: bytes | None = await self.connection.call(lambda: self.redis.get(key))
         if found is None:
             await self.connection.call(lambda: self.redis.set(key, wanted or 1, nx=True))

@@ -37,9 +37,11 @@ class Share:
         self._changed = anyio.Event()
 
     async def run(self) -> None:
+        """Look at who lives for ever. Raises SettingsError, as `EventLog.keep_partitions`."""
         lease = self._log.settings.lease
         while True:
             began = anyio.current_time()
+            await self._log.keep_partitions()
             most = await self._count()
             if anyio.current_time() - began < lease / 2:
                 self._set_most(most)

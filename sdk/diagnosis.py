@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from ..core.keys import SHARED
 from ..core.sizes import say_size
 from ..projections.queues import ALL_QUEUES, QueueView
-from .health import COUNTED, Facts, Unread, Waiting, WaitingAgent
+from .facts import COUNTED, Facts, LaneFacts, Unread, Waiting, WaitingAgent
 
 #: Seconds that things may take before somebody is missing.
 PATIENCE = 5.0
@@ -26,8 +26,8 @@ class Finding(msgspec.Struct, frozen=True):
     step: str = ""
 
 
-def diagnose(facts: Facts, later: Unread) -> list[Finding]:
-    """What there is to say; `later` is how far the engine was behind a moment after."""
+def diagnose(facts: Facts, later: Sequence[Unread]) -> list[Finding]:
+    """What there is to say; `later` is how far each lane's engine was behind a moment after."""
     return [
         *(Finding("problem", text) for text in _problems(facts, later)),
         *_of_agents(facts),
@@ -37,15 +37,12 @@ def diagnose(facts: Facts, later: Unread) -> list[Finding]:
     ]
 
 
-def _problems(facts: Facts, later: Unread) -> Iterator[str]:
+def _problems(facts: Facts, later: Sequence[Unread]) -> Iterator[str]:
     roles = {one.role for one in facts.members if one.lives and one.lane == SHARED}
-    if facts.shared and not facts.owner:
-        yield (
-            f"No engine owns the lane; {_count(facts.shared, 'workflow waits', 'workflows wait')}; "
-            "start `agentainer reactors` or `agentainer up`."
-        )
-    elif facts.owner:
-        yield from _lag(facts, later)
+    yield from _unowned(facts)
+    for lane, after in zip(facts.lanes, later, strict=True):
+        if lane.owner:
+            yield from _lag(lane, _lanes(facts, [lane]), after)
     if facts.jobs_waiting and "launcher" not in roles:
         yield (
             f"No launcher runs; {_count(facts.jobs_waiting, 'agent waits', 'agents wait')}; "
@@ -70,21 +67,44 @@ def _problems(facts: Facts, later: Unread) -> Iterator[str]:
             )
 
 
-def _lag(facts: Facts, later: Unread) -> Iterator[str]:
-    """An engine that holds the lane has to get on."""
-    before = facts.unread
+def _unowned(facts: Facts) -> Iterator[str]:
+    unowned = [lane for lane in facts.lanes if lane.workflows and not lane.owner]
+    if unowned:
+        waiting = sum(lane.workflows for lane in unowned)
+        yield (
+            f"No engine owns {_lanes(facts, unowned)}; "
+            f"{_count(waiting, 'workflow waits', 'workflows wait')}; "
+            "start `agentainer reactors` or `agentainer up`."
+        )
+
+
+def _lanes(facts: Facts, lanes: Sequence[LaneFacts]) -> str:
+    """How a person calls some of the lanes."""
+    if len(facts.lanes) == 1:
+        return "the lane"
+    numbers = ", ".join(str(lane.partition) for lane in lanes)
+    return (
+        f"the lane of partition {numbers}"
+        if len(lanes) == 1
+        else f"the lanes of partitions {numbers}"
+    )
+
+
+def _lag(lane: LaneFacts, name: str, later: Unread) -> Iterator[str]:
+    """An engine that holds a lane has to get on."""
+    before = lane.unread
     if later.oldest_s < OVERDUE or not later.entries:
         return
     entries = f"{later.entries}{'+' if later.entries == COUNTED else ''} entries"
     if later.position == before.position:
         yield (
-            f"The engine {facts.owner} owns the lane and does not get on: {entries} of the feed "
+            f"The engine {lane.owner} owns {name} and does not get on: {entries} of the feed "
             f"wait, the first since {later.oldest_s:.0f} s; restart it."
         )
     elif later.oldest_s > before.oldest_s:
         yield (
-            f"The engine {facts.owner} falls behind: {entries} of the feed wait, the first since "
-            f"{later.oldest_s:.0f} s."
+            f"The engine {lane.owner} of {name} falls behind: {entries} of the feed wait, the "
+            f"first since {later.oldest_s:.0f} s."
         )
 
 

@@ -1,7 +1,4 @@
-"""Look at a running installation: who is there, what waits, how far the engine is behind.
-
-Only reads. What it means is said by `diagnosis`.
-"""
+"""Look at one partition: who is there, what waits, how far the engine is behind. Only reads."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from redis import exceptions
 
 from ..core.keys import SHARED
 from ..core.log import EventLog
-from ..projections.queues import QueueView, list_queues
 from ..reactors.lane import GROUP
 from ..reactors.runtimes.contract import DEFAULT_MEMORY_BYTES
 from ..reactors.session import About
+from .facts import COUNTED, LaneFacts, Member, PartitionFacts, Unread, Waiting, WaitingAgent
 
-#: Entries of the feed that are counted, and workflows that are looked at, at most.
-COUNTED, LOOKED_AT = 1000, 500
+#: Workflows and agents that are looked at, at most.
+LOOKED_AT = 500
 
 
 class _Job(msgspec.Struct):
@@ -33,91 +30,17 @@ _decode_about = msgspec.json.Decoder(About).decode
 _decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
 
 
-class Member(msgspec.Struct, frozen=True):
-    """A role that runs in some process, or ran: then its lease is over."""
-
-    session: str
-    role: str
-    host: str
-    pid: int
-    lane: str
-    slots: int
-    definitions: list[str]
-    #: Tasks and agents that it has.
-    claimed: int
-    lease_left_s: float
-    owns_lane: bool = False
-    #: Of a launcher: what its agents may have together; None: no limit.
-    memory_bytes: int | None = None
-
-    @property
-    def lives(self) -> bool:
-        return self.lease_left_s > 0
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """How far the engine is behind."""
-
-    #: At most COUNTED.
-    entries: int
-    oldest_s: float
-    position: str
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """Ready tasks of one step."""
-
-    workflow: str
-    definition: str
-    status: str
-    step: str
-    ready: int
-    oldest_s: float
-    queue: str
-    #: Which limit of its own holds it back, in words.
-    limit: str
-
-
-class WaitingAgent(msgspec.Struct, frozen=True):
-    """An agent that waits for a launcher."""
-
-    workflow: str
-    job: str
-    memory_bytes: int
-    #: A launcher that could have it lets it wait until there is memory.
-    awaited: bool = False
-
-
-class Facts(msgspec.Struct, frozen=True):
-    members: list[Member]
-    #: Host and pid of the engine that owns the lane, and what is left of its lease.
-    owner: str
-    owner_left_s: float | None
-    unread: Unread
-    active: int
-    #: Those under way in this lane: what an engine has to serve.
-    shared: int
-    paused: list[str]
-    waiting: list[Waiting]
-    jobs_waiting: int
-    timers_due: int
-    timer_late_s: float
-    queues: list[QueueView]
-    #: The first of those that wait for a launcher, at most LOOKED_AT.
-    agents: list[WaitingAgent] = []
-
-
-class Looker:
+class PartitionLooker:
     """Read the facts of one partition at one moment of Redis' clock."""
 
-    def __init__(self, log: EventLog, *, partition: int = 0) -> None:
+    def __init__(self, log: EventLog, partition: int) -> None:
         self._log = log
         self._partition = partition
         self._keys = log.keys
         self._redis: Any = log.redis
         self._now_ms = 0.0
 
-    async def look(self) -> Facts:
+    async def look(self) -> PartitionFacts:
         await self._set_now()
         active = await self._active()
         shared = {
@@ -125,13 +48,16 @@ class Looker:
         }
         owner, left = await self._owner()
         due, late = await self._timers()
-        return Facts(
+        return PartitionFacts(
+            LaneFacts(
+                self._partition,
+                _place(owner) if left > 0 else "",
+                left if left > 0 else None,
+                await self.unread(),
+                len(shared),
+            ),
             members=await self._members(owner),
-            owner=_place(owner) if left > 0 else "",
-            owner_left_s=left if left > 0 else None,
-            unread=await self.unread(),
             active=len(active),
-            shared=len(shared),
             paused=[name for name, (status, _) in shared.items() if status == "paused"],
             waiting=[
                 step
@@ -141,7 +67,6 @@ class Looker:
             jobs_waiting=await self._redis.llen(self._flow(SHARED, "jobs")),
             timers_due=due,
             timer_late_s=late,
-            queues=await list_queues(self._log),
             agents=await self._agents(),
         )
 
@@ -190,17 +115,17 @@ class Looker:
     async def _members(self, owner: str) -> list[Member]:
         sessions = await self._redis.zrange(self._flow("sessions"), 0, -1, withscores=True)
         about = await self._redis.hgetall(self._flow("about"))
-        members = [
+        return [
             await self._member(name.decode(), about.get(name), deadline, owner)
             for name, deadline in sessions
         ]
-        return sorted(members, key=lambda one: (one.lane, one.role, one.host, one.pid))
 
     async def _member(
         self, session: str, data: bytes | None, deadline: float, owner: str
     ) -> Member:
         about = _decode_about(data) if data else _guess(session)
         held = await self._redis.hvals(self._flow("session", session))
+        owns = about.role == "scheduler" and _place(session) == _place(owner)
         return Member(
             session,
             about.role,
@@ -211,7 +136,7 @@ class Looker:
             about.definitions,
             claimed=sum(map(int, held)),
             lease_left_s=round((deadline - self._now_ms) / 1000, 3),
-            owns_lane=about.role == "scheduler" and _place(session) == _place(owner),
+            owns_lanes=[self._partition] if owns else [],
             memory_bytes=about.memory_bytes,
         )
 

@@ -10,7 +10,8 @@ import msgspec
 from ..core.log import EventLog
 from ..core.sizes import say_size
 from ..sdk.diagnosis import Finding, diagnose
-from ..sdk.health import COUNTED, Facts, Looker, Member
+from ..sdk.facts import COUNTED, Facts, Member
+from ..sdk.overview import Looker
 from ..sdk.redis_health import RedisFacts, look_at_redis
 from .output import Cell, console, duration, print_json, print_table
 from .session import with_log
@@ -41,8 +42,8 @@ async def look(log: EventLog) -> Report:
     redis = await look_at_redis(log)
     looker = Looker(log)
     facts = await looker.look()
-    later = facts.unread
-    if later.entries:
+    later = [lane.unread for lane in facts.lanes]
+    if any(unread.entries for unread in later):
         await anyio.sleep(PAUSE)
         later = await looker.unread()
     findings = [
@@ -56,7 +57,9 @@ async def look(log: EventLog) -> Report:
 def _print(report: Report) -> None:
     out = console()
     if report.facts.members:
-        print_table(COLUMNS, map(_row, report.facts.members), whole=["role", "process"])
+        lanes = len(report.facts.lanes)
+        rows = [_row(one, lanes) for one in report.facts.members]
+        print_table(COLUMNS, rows, whole=["role", "process"])
     else:
         out.print("no role runs")
     out.print()
@@ -74,9 +77,9 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         console().print("All is well.", style="green")
 
 
-def _row(one: Member) -> list[Cell]:
+def _row(one: Member, lanes: int) -> list[Cell]:
     return [
-        one.role + (" (owns the lane)" if one.owns_lane else ""),
+        one.role + _owned(one, lanes),
         f"{one.host}:{one.pid}",
         str(one.slots or ""),
         say_size(one.memory_bytes) if one.memory_bytes else "",
@@ -86,14 +89,22 @@ def _row(one: Member) -> list[Cell]:
     ]
 
 
+def _owned(one: Member, lanes: int) -> str:
+    if lanes > 1 and one.role == "scheduler":
+        return f" (owns {len(one.owns_lanes)} of {lanes} lanes)"
+    return " (owns the lane)" if one.owns_lanes else ""
+
+
 def _numbers(facts: Facts) -> list[tuple[str, str]]:
-    unread = facts.unread
-    more = "+" if unread.entries == COUNTED else ""
+    unread = [lane.unread for lane in facts.lanes]
+    entries = sum(one.entries for one in unread)
+    more = "+" if any(one.entries == COUNTED for one in unread) else ""
+    behind = max(one.oldest_s for one in unread)
     ready = sum(step.ready for step in facts.waiting)
     oldest = max((step.oldest_s for step in facts.waiting), default=0.0)
     return [
         ("workflows", f"{facts.active} under way, {len(facts.paused)} of them paused"),
-        ("feed", f"{unread.entries}{more} entries unread{_since(unread.oldest_s)}"),
+        ("feed", f"{entries}{more} entries unread{_since(behind)}"),
         ("tasks", f"{ready} ready{_since(oldest)}"),
         ("agents", f"{facts.jobs_waiting} waiting for a launcher"),
         ("timers", f"{facts.timers_due} due{_since(facts.timer_late_s)}"),

@@ -90,8 +90,8 @@ def reactors(
 ) -> None:
     """Schedule workflows, without running steps or agents.
 
-    The roles are scheduler, clock and janitor unless --only says which. Of several schedulers one
-    works and the others stand by.
+    The roles are scheduler, clock and janitor unless --only says which. Several schedulers share
+    the partitions (AGENTAINER_PARTITIONS); those for which there is none stand by.
 
     \b
     Examples:

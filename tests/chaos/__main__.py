@@ -11,6 +11,9 @@ from pathlib import Path
 
 import anyio
 
+from agentainer_flow.core.logging import log_to_stderr
+from agentainer_flow.core.settings import load_settings
+
 from .report import lines
 from .run import run
 from .schedule import Wanted
@@ -18,6 +21,7 @@ from .schedule import Wanted
 
 def main() -> int:
     asked = _arguments()
+    log_to_stderr(load_settings({}, log_level="error"))
     seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))

@@ -80,7 +80,7 @@ async def judge(scene: Scene, past: Past) -> Report:
         *_violations(checked),
         *(f"agent {' '.join(job)} began {n} times" for job, n in begun.items() if n > 1),
         *_too_slow(report),
-        *_never_met(scene, seen),
+        *_never_met(scene, seen, 3 if report.is_busy else 1),
         *_of_processes(scene),
         *stopped,
     ]
@@ -117,9 +117,10 @@ def _too_slow(report: Report) -> Iterator[str]:
         yield f"{report.throughput.ratio:.0%} of the throughput is left, wanted are {HELD:.0%}"
 
 
-def _never_met(scene: Scene, seen: Counter[str]) -> Iterator[str]:
+def _never_met(scene: Scene, seen: Counter[str], slower: float) -> Iterator[str]:
+    """What a run of this length should have met, on a machine that is so much slower."""
     if not scene.wanted.throughput:  # its workload has not all that there is to meet
-        for name in missing(seen, scene.wanted.seconds, scene.wanted.lease):
+        for name in missing(seen, scene.wanted.seconds / slower, scene.wanted.lease):
             yield f"never met: {name}"
 
 

@@ -29,6 +29,8 @@ class Nemesis:
         self._agents = agents
         self._journal = journal
         self._eye = server.client()
+        #: Who owned the lane of each partition when we could look last.
+        self._owned: dict[int, str] = {}
         self._redis = anyio.Lock()
         self._daemon = anyio.Lock()
 
@@ -43,7 +45,8 @@ class Nemesis:
         """Start again what died, and see who owns the lanes."""
         while True:
             self._fleet.tend()
-            for partition, token in self._owners().items():
+            self._owned |= self._owners()
+            for partition, token in self._owned.items():
                 if (partition, token) not in {one[1:] for one in self._journal.owners}:
                     self._journal.owners.append((now_ms(), partition, token))
             before = now_ms()
@@ -101,9 +104,10 @@ class Nemesis:
                 self._journal.missed += 1
 
     def _owned_by(self, member: Member) -> list[int]:
-        return [
-            partition for partition, token in self._owners().items() if f":{member.pid}:" in token
-        ]
+        """Partitions whose engine it is, as far as is known."""
+        self._owned |= self._owners()
+        owners = self._owned.items()
+        return [partition for partition, token in owners if f":{member.pid}:" in token]
 
     def _note(
         self, fault: Fault, *, hit: bool = True, pid: int = 0, owned: Sequence[int] = ()

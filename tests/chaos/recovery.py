@@ -2,7 +2,8 @@
 
     task     from the fault that hit its worker to the next `task.started`
     agent    from the fault that hit its launcher to the next `job.launched`
-    lane     from the fault that hit its engine to the next commit of an engine in that partition
+    lane     from the fault that hit its engine to the next commit of an engine in that partition;
+             when its successor is hit before that, from then on
 
 A fault is the kill, freeze or partition of the process; of several the last one before the loss.
 Times in which nobody could have gone on are taken off: while Redis was away, while no process of
@@ -81,11 +82,13 @@ def _tasks(
     workflow: str, entries: Sequence[Entry], by_pid: Mapping[int, list[Hit]], ways: Ways
 ) -> Iterator[Recovered]:
     lost: dict[tuple[str, int], Hit] = {}
+    is_running = True
     for entry in entries:
         place = (str(entry.data.get("step")), int(entry.data.get("index") or 0))
-        if entry.type == "workflow.paused" or entry.type == "workflow.cancel_requested":
+        if entry.type in ("workflow.paused", "workflow.cancel_requested", "workflow.resumed"):
+            is_running = entry.type == "workflow.resumed"
             lost.clear()
-        elif entry.type == "task.lost":
+        elif entry.type == "task.lost" and is_running:
             if hit := _fault(by_pid, str(entry.data.get("worker")), entry.ts):
                 lost[place] = hit
         elif entry.type == "task.started" and place in lost:
@@ -137,9 +140,17 @@ def _lanes(
         for partition in hit.owned if hit.kind in TAKING else ():
             since = hit.at_ms + ON_ITS_WAY_MS
             again = next((ms for ms in commits.get(partition, []) if ms > since), None)
-            if again is not None:
+            if again is not None and not _is_hit_again(journal, partition, hit.at_ms, again):
                 net = ways.net(hit.at_ms, again, ["reactors"])
                 yield Recovered("lane", hit.at_ms, again, net, f"partition {partition}")
+
+
+def _is_hit_again(journal: Journal, partition: int, after_ms: float, before_ms: float) -> bool:
+    """The successor was hit, too, before it could commit anything: that one counts."""
+    return any(
+        hit.kind in TAKING and partition in hit.owned and after_ms < hit.at_ms < before_ms
+        for hit in journal.hits
+    )
 
 
 def spread_of(found: Iterable[Recovered], what: str, *, net: bool) -> Spread:

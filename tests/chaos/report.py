@@ -53,7 +53,9 @@ def lines(report: Report) -> Iterable[str]:
     yield f"chaos: seed {report.seed}, {report.seconds:.0f} s, lease {report.lease:g} s"
     yield f"       {report.redis}, agents on {report.runtime}"
     total = sum(report.faults.values())
+    again = counts["lost"] / max(1, total)
     yield f"faults     {total}: {_list(report.faults)}; {report.missed} missed"
+    yield f"           each took away {again:.2f} deliveries of tasks"
     yield f"workflows  {sum(report.ended.values())}: {_list(report.ended)}"
     yield (
         f"tasks      {counts['ran']} bodies ran, {counts['started']} started, "

@@ -125,10 +125,8 @@ class Scene:
         ]
         with self.server.client() as redis:
             for key in _keys(redis, "flow:*:sessions"):
-                left = redis.zcard(key)
-                problems += [f"{left} sessions are left in {key} after all have stopped"] * bool(
-                    left
-                )
+                if left := redis.zcard(key):
+                    problems.append(f"{left} sessions are left in {key} after all have stopped")
         return problems
 
     def partitions(self, workflows: Iterable[str]) -> dict[str, int]:

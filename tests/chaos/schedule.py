@@ -34,7 +34,7 @@ WEIGHTS: dict[FaultKind, int] = {
     "swallow": 18,
     "redis": 8,
     "agent": 6,
-    "dockerd": 4,
+    "dockerd": 3,
 }
 
 

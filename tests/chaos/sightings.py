@@ -27,7 +27,6 @@ DUE_S: dict[str, float] = {
     "workflows cancelled": 30,
     "pauses": 20,
     "replies swallowed": 20,
-    "scripts loaded anew": 30,
     "agents adopted": 40,
     "lanes taken over": 40,
     "duplicate commits told": 120,

@@ -27,10 +27,11 @@ LANE = "shared"
 class Bench:
     """One workflow and one engine, driven call by call."""
 
-    def __init__(self, log: EventLog, workflow: str = "w1") -> None:
+    def __init__(self, log: EventLog, workflow: str = "w1", *, lane: str = LANE) -> None:
         self.log = log
         self.scripts = log.scripts
         self.id = workflow
+        self.lane = lane
         self.commits = 0
 
     async def create(self, key: str = "k", name: str = "wf", **meta: Any) -> Any:
@@ -42,12 +43,12 @@ class Bench:
             events=[(x.type, e.encode_event(x)) for x in (created, e.WorkflowStarted())],
             by="client",
             status="running",
-            meta={"lane": LANE, "name": "wf", **meta},
+            meta={"lane": self.lane, "name": "wf", **meta},
         )
 
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
         (held,) = await self.scripts.renew(
-            0, lanes=[(LANE, token)], sessions=[], lease_ms=lease_ms, acquire=True
+            0, lanes=[(self.lane, token)], sessions=[], lease_ms=lease_ms, acquire=True
         )
         return held
 
@@ -65,13 +66,16 @@ class Bench:
     ) -> Any:
         self.commits += 1
         given: dict[str, Any] = {"commit": f"c{self.commits}", **more}
-        return await commit(self.scripts, self.id, token=token, events=list(events), **given)
+        return await commit(
+            self.scripts, self.id, lane=self.lane, token=token, events=list(events), **given
+        )
 
     async def claim(
         self, want: int = 10, token: str = "s/1", lease: int = 60_000
     ) -> list[ClaimedStep]:
         return await claim(
             self.scripts,
+            lane=self.lane,
             session=token.partition("/")[0],
             token=token,
             want=want,
@@ -87,7 +91,7 @@ class Bench:
     async def claim_jobs(self, token: str = "l/1", **more: Any) -> ClaimedJobs:
         """Sizes are small here: an agent that asks for no memory has 1 byte."""
         given: dict[str, Any] = {
-            "lane": LANE,
+            "lane": self.lane,
             "host": "here",
             "session": token.partition("/")[0],
             "want": 5,
@@ -112,6 +116,7 @@ async def commit(
     scripts: Scripts,
     workflow: str,
     *,
+    lane: str = LANE,
     token: str = "engine/1",
     queue: Sequence[Batch] = (),
     cancel: Sequence[tuple[str, int]] = (),
@@ -121,13 +126,14 @@ async def commit(
 ) -> CommitOutcome:
     """One engine's decision on one workflow."""
     decision = Commit(workflow, commit, list(events), list(queue), list(cancel), **more)
-    (outcome,) = await scripts.commit(0, lane=LANE, token=token, by="engine", decisions=[decision])
+    (outcome,) = await scripts.commit(0, lane=lane, token=token, by="engine", decisions=[decision])
     return outcome
 
 
 async def claim(
     scripts: Scripts,
     *,
+    lane: str = LANE,
     session: str,
     token: str,
     want: int,
@@ -136,7 +142,7 @@ async def claim(
 ) -> list[ClaimedStep]:
     """A worker's turn that only claims."""
     wanted = Claim(token, want, definitions or {"wf": ["a", "b"]}, lease_ms)
-    turned = await scripts.turn(0, lane=LANE, session=session, groups=[], claim=wanted)
+    turned = await scripts.turn(0, lane=lane, session=session, groups=[], claim=wanted)
     return turned.claimed
 
 

@@ -46,7 +46,7 @@ def test_says_which_roles_run_with_what(cli: Command) -> None:
     assert {one["pid"] for one in members.values()} == {serving.process.pid}
     assert "greet" in members["worker"]["definitions"]
     assert members["launcher"]["slots"] == 16
-    assert members["scheduler"]["owns_lane"]
+    assert members["scheduler"]["owns_lanes"] == [0]
     assert 0 < members["janitor"]["lease_left_s"] <= 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 from zlib import crc32
@@ -21,9 +22,10 @@ from agentainer_flow.sdk import client, connections
 from agentainer_flow.sdk.check_keys import KeyReader, unowned
 from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.service import Service
 from tests.fundamentals.serving import serving
 
-from .command import Command
+from .command import Command, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +110,39 @@ def test_check_finds_a_workflow_that_is_not_where_it_belongs(
     assert (done.returncode, said in done.stdout) == (1, True)
 
 
+def test_doctor_looks_at_all_partitions(three: Command) -> None:
+    ids = [three.start("Gated", "-i", f"gate={three.gate}") for _ in range(6)]
+    partitions = sorted({crc32(name.encode()) % 3 for name in ids})
+    done = three("doctor", "--json")
+    lanes = json.loads(done.stdout)["facts"]["lanes"]
+    assert [lane["partition"] for lane in lanes if lane["workflows"]] == partitions
+    assert (done.returncode, sum(lane["workflows"] for lane in lanes)) == (1, 6)
+
+    three.up()
+    eventually(lambda: sum(one["claimed"] for one in members(three, "worker")) == 6)
+    three.begin("reactors").wait_for("ready", "err")
+    eventually(lambda: shares(three) == [1, 2])
+    (worker,) = members(three, "worker")
+    assert (worker["claimed"], worker["slots"]) == (6, 100)
+    table = three("doctor")
+    assert (table.returncode, table.stdout.count("scheduler (owns ")) == (0, 2)
+    assert "scheduler (owns 2 of 3 lanes)" in table.stdout
+    assert "6 under way" in table.stdout
+
+    three.gate.touch()
+    eventually(lambda: len(three.ask("workflow", "list", "--status", "completed")) == 6)
+    assert three.ask("check", "--all")["counts"]["ended"] == 6
+
+
+def members(three: Command, role: str) -> list[dict[str, Any]]:
+    report = json.loads(three("doctor", "--json").stdout)
+    return [one for one in report["facts"]["members"] if one["role"] == role]
+
+
+def shares(three: Command) -> list[int]:
+    return sorted(len(one["owns_lanes"]) for one in members(three, "scheduler"))
+
+
 class Gauge:
     """How many tasks run in this process, and how many at most did."""
 
@@ -159,3 +194,22 @@ async def test_a_busy_partition_leaves_slots_to_the_others(log: EventLog) -> Non
         small = [await start_in(log, partition, items=3) for partition in (1, 2)]
         assert [await handle.result(timeout=60) for handle in small] == [3, 3]
         assert await large.status() == "running"
+
+
+async def test_a_redis_that_was_emptied_keeps_its_number(log: EventLog) -> None:
+    settings = asking_for(log.settings, 3)
+    async with serving(settings, Partitioned):
+        await log.redis.flushall()
+        with anyio.fail_after(20):
+            while not await log.redis.exists("flow:partitions"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        handles = [await start_in(log, partition, items=3) for partition in range(3)]
+        assert [await handle.result(timeout=30) for handle in handles] == [3, 3, 3]
+    assert await number(settings) == 3
+
+
+async def test_a_process_ends_where_another_number_was_fixed_meanwhile(log: EventLog) -> None:
+    await log.redis.set("flow:partitions", 2)
+    with pytest.raises(ExceptionGroup) as raised, anyio.fail_after(20):
+        await Service(log).run()
+    assert raised.group_contains(SettingsError, match="expected 2, .* got 3")

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.sdk import client as commands
+from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 
 from .api.flows import Greet
@@ -26,7 +27,7 @@ async def redis(settings: Settings) -> AsyncIterator[Any]:
 
 
 async def start(settings: Settings) -> str:
-    async with commands.connect(settings) as log:
+    async with connect(settings) as log:
         prepared = commands.prepare(code_of(Greet), None, {"name": "Ada"}, settings)
         return await commands.create(log, prepared)
 
@@ -66,7 +67,7 @@ async def test_the_feed_keeps_what_a_group_has_not_acknowledged(
     await redis.xgroup_create("flow:0:feed", "billing", id="$", mkstream=True)
     await start(settings)
     await redis.xreadgroup("billing", "billing-1", {"flow:0:feed": ">"})
-    async with commands.connect(settings) as log:
+    async with connect(settings) as log:
         await _tend(log)
         ((_, entries),) = await redis.xreadgroup("billing", "billing-1", {"flow:0:feed": "0"})
         assert len(entries) == 1

@@ -299,6 +299,41 @@ async def test_failed_agent_is_launched_anew_when_the_body_runs_again(bench: Ben
     assert await bench.scripts.request_job("w1", **job(token="t/1")) == Found("a-0-x~2")
 
 
+async def test_body_that_runs_again_finds_its_agent_whatever_became_of_it(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "l/1")
+    await bench.scripts.hand_back(0, session="s")
+    await bench.claim(1, "t/1")
+
+    assert await bench.scripts.request_job("w1", **job(token="t/1")) == Found("a-0-x")
+    await record(bench, "l/1", "job.succeeded", '{"result":5}')
+    await bench.scripts.hand_back(0, session="t")
+    await bench.claim(1, "u/1")
+
+    found = await bench.scripts.request_job("w1", **job(token="u/1"))
+    assert isinstance(found, Found)
+    assert (found.job, found.type) == ("a-0-x", "job.succeeded")
+    assert (await bench.types()).count("job.requested") == 1
+
+
+async def test_effect_is_recorded_once_and_its_first_value_stands(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    effect: dict[str, Any] = {"step": "a", "index": 0, "effect": "run:a:0:n:1", "name": '"n"'}
+
+    assert await bench.scripts.record_effect("w1", token="s/1", value="1", **effect) == "1"
+    await bench.scripts.hand_back(0, session="s")
+    await bench.claim(1, "t/1")
+    assert await bench.scripts.record_effect("w1", token="t/1", value="2", **effect) == "1"
+    assert await bench.scripts.record_effect("w1", token="s/1", value="3", **effect) == Lost()
+
+    events = [recorded.event for recorded in await bench.log.read("w1")]
+    recorded = [event for event in events if isinstance(event, e.EffectRecorded)]
+    assert [(x.name, bytes(x.value)) for x in recorded] == [("n", b"1")]
+
+
 async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
     await bench.queue(0)
     await bench.claim(1)
@@ -309,6 +344,8 @@ async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
 
     assert (await bench.types())[-2:] == ["task.completed", "job.stop_requested"]
     assert await record(bench, "l/1", "job.launched", final=False) == "stopping"
+    assert await bench.log.is_stopping("w1", "a-0-x")
+    assert await record(bench, "l/1", "job.cancelled") == "stopping"
 
 
 async def test_agent_nobody_took_yet_is_cancelled_at_once(bench: Bench) -> None:
@@ -354,6 +391,17 @@ async def test_write_of_a_task_whose_reply_was_lost_counts_once(bench: Bench) ->
             "w1", by="s", changes=[change("incr", by=2)], claim=claim
         )
         assert answer == ["2"]
+
+
+async def test_settled_task_leaves_nothing_of_its_writes_but_state(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    claim = {"step": "a", "index": 0, "token": "s/1", "write": 1}
+    await bench.scripts.change_state("w1", by="s", changes=[change("incr", by=2)], claim=claim)
+
+    await bench.settle(0)
+
+    assert await bench.log.redis.hlen("workflow:w1:effects") == 0
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,9 @@ class Machine(RuleBasedStateMachine):
         for choice in range(3):
             self.request_job(choice, None)
         self.claim_jobs("l", 2, 9)
+        self.fail_task(5, 0)
+        self.retry(0, 1, 1)
+        self.queue("w2", "a", 1, 1)
 
     @invariant()
     def all_is_well(self) -> None:

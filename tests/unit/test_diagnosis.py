@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from agentainer_flow.projections.queues import QueueView
 from agentainer_flow.sdk.diagnosis import diagnose
-from agentainer_flow.sdk.health import Facts, Member, Unread, Waiting, WaitingAgent
+from agentainer_flow.sdk.facts import Facts, LaneFacts, Member, Unread, Waiting, WaitingAgent
 from agentainer_flow.sdk.redis_health import crash_loses, problems
 
 NOTHING = Unread(0, 0, "9-0")
 STEP = Waiting("w1", "orders", "running", "ship", 3, 1.0, "gpu", "")
-IDLE = Facts([], "", 0, NOTHING, 0, 0, [], [], 0, 0, 0, [])
+FREE = LaneFacts(0, "", None, NOTHING, 0)
+IDLE = Facts([FREE])
 
 
 def member(role: str, **more: Any) -> Member:
@@ -29,30 +30,53 @@ def member(role: str, **more: Any) -> Member:
 
 
 def owned(**more: Any) -> Facts:
-    return replace(IDLE, owner="h:1", owner_left_s=3, active=1, shared=1, **more)
+    return replace(IDLE, lanes=[lane()], active=1, **more)
 
 
-def problem(facts: Facts, later: Unread = NOTHING) -> str:
-    return " ".join(found.text for found in diagnose(facts, later) if found.kind == "problem")
+def lane(partition: int = 0, unread: Unread = NOTHING) -> LaneFacts:
+    return LaneFacts(partition, "h:1", 3.0, unread, 1)
+
+
+def problem(facts: Facts, *later: Unread) -> str:
+    return said("problem", facts, *later)
 
 
 def waiting(facts: Facts) -> str:
-    return " ".join(found.text for found in diagnose(facts, NOTHING) if found.kind == "waiting")
+    return said("waiting", facts)
+
+
+def said(kind: str, facts: Facts, *later: Unread) -> str:
+    found = diagnose(facts, later or [one.unread for one in facts.lanes])
+    return " ".join(one.text for one in found if one.kind == kind)
 
 
 def test_nothing_to_do_needs_nobody() -> None:
-    assert diagnose(IDLE, NOTHING) == []
+    assert diagnose(IDLE, [NOTHING]) == []
 
 
 def test_work_needs_an_engine() -> None:
-    assert "No engine owns the lane; 2 workflows wait" in problem(replace(IDLE, shared=2))
+    facts = Facts([replace(FREE, workflows=2)])
+    assert "No engine owns the lane; 2 workflows wait" in problem(facts)
+
+
+def test_lanes_without_an_engine_are_named() -> None:
+    free = [LaneFacts(number, "", None, NOTHING, workflows=number) for number in (1, 2)]
+    some = problem(Facts([FREE, *free]))
+    assert some.startswith("No engine owns the lanes of partitions 1, 2; 3 workflows wait; start")
+    assert "owns the lane of partition 2; 2 workflows" in problem(Facts([lane(0), free[1]]))
 
 
 def test_an_engine_that_stands_still_is_named() -> None:
-    facts = owned(unread=Unread(4, 8.0, "5-0"))
+    facts = Facts([lane(unread=Unread(4, 8.0, "5-0"))])
     assert "h:1 owns the lane and does not get on" in problem(facts, Unread(5, 9.0, "5-0"))
     assert "falls behind" in problem(facts, Unread(50, 9.0, "6-0"))
     assert problem(facts, Unread(3, 3.0, "7-0")) == ""
+
+
+def test_each_lane_has_an_engine_of_its_own_that_may_stand_still() -> None:
+    facts = Facts([lane(0), lane(1, Unread(4, 8.0, "5-0"))])
+    stands_still = problem(facts, NOTHING, Unread(5, 9.0, "5-0"))
+    assert stands_still.startswith("The engine h:1 owns the lane of partition 1 and does not")
 
 
 def test_tasks_need_a_worker_with_their_code() -> None:

@@ -14,7 +14,7 @@
 
 local function owns_lane(lane, token)
   local owner = redis.call('HGET', flow_key('owners'), lane)
-  return owner and string.match(owner, ' (.*)$') == token
+  return owner and token ~= '' and string.match(owner, ' (.*)$') == token
 end
 
 local function cancel_step(log, step, by, cause)
