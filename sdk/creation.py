@@ -139,7 +139,11 @@ def _input_schemas(code: WorkflowCode) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _schema(kind: Any) -> dict[str, Any]:
-    schema: dict[str, Any] = msgspec.json.schema(kind)
+    """What is known of a parameter's type; nothing of one that JSON Schema cannot describe."""
+    try:
+        schema: dict[str, Any] = msgspec.json.schema(kind)
+    except TypeError:
+        return {}
     return schema
 
 
