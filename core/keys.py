@@ -55,7 +55,8 @@
     flow:queues                        HASH    limits and depths of queues
     flow:running                       HASH    tasks that run, per queue and concurrency key
     flow:waiting                       HASH    tasks that are ready, per queue
-    flow:blocked:<limit>               SET     workflows that wait for a shared limit
+    flow:blocked                       SET     shared limits that workflows wait for
+    flow:blocked:<limit>               SET     workflows that wait for one of them
     flow:confirmed                     STRING  mark that replicas confirm (durability replicas:N)
     flow:installation                  STRING  name of this installation, on labels of containers
     flow:partitions                    STRING  number of partitions, fixed by whoever comes first

@@ -181,6 +181,13 @@ class EventLog:
         data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, job))
         return data is not None and msgspec.json.decode(data)["state"] == "stopping"
 
+    async def may_begin(self, workflow: str, job: str, token: str) -> bool:
+        """Whether an agent is still wanted, and its launcher the one with this claim."""
+        key = self.keys.workflow(workflow, "jobs")
+        data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, job))
+        record = msgspec.json.decode(data) if data else {"token": None}
+        return bool(record["token"] == token and record["state"] != "stopping")
+
     async def active(self, partition: int, lane: str) -> list[str]:
         """Ids of the workflows of a lane that have not ended."""
         key = self.keys.flow(partition, "active")

@@ -251,18 +251,33 @@ class Launcher:
         return msgspec.structs.replace(launch, api_url=url, api_token=token)
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
+        async def may_begin() -> bool:
+            return await self._log.may_begin(launch.workflow, launch.job, token)
+
         try:
             runtime = await self._get_runtime()
             # A daemon that is away for a moment fails no agent, and may have begun to start it.
-            started = await patiently(lambda: runtime.start(launch))
+            started = await patiently(lambda: runtime.start(launch, may_begin))
         except (CannotLaunch, RuntimeUnavailable, OSError, ValueError) as error:
             kind = error.kind if isinstance(error, CannotLaunch) else "cannot_start"
             await self._record(launch, token, e.JobFailed, {"error": e.Failure(kind, str(error))})
             return
+        if started is None:  # stopped before it began, or another's by now
+            await self._record(launch, token, e.JobCancelled, {})
+            return
         if not await self._record_launch(launch, token, runtime, started):
+            await self._leave(launch, runtime)
             return
         outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
+            await runtime.remove(launch)
+        else:
+            await self._leave(launch, runtime)
+
+    async def _leave(self, launch: Launch, runtime: Runtime) -> None:
+        """Another launcher has the job, or nobody: then nothing may be left of it."""
+        if not await self._log.is_unsettled(launch.workflow, launch.job):
+            await runtime.stop(launch)
             await runtime.remove(launch)
 
     async def _get_runtime(self) -> Runtime:
@@ -277,8 +292,7 @@ class Launcher:
         for workflow, job in await runtime.leftovers():
             if not await self._log.is_unsettled(workflow, job):
                 launch = Launch(workflow=workflow, step="", index=0, attempt=0, job=job, image="")
-                await runtime.stop(launch)
-                await runtime.remove(launch)
+                await self._leave(launch, runtime)
                 log.info("launcher.removed_leftover", workflow=workflow, job=job)
 
     async def _record_launch(
@@ -343,7 +357,7 @@ class Launcher:
     async def _look_again(self) -> None:
         """The bell may have been missed: stop and thaw the agents that are to be."""
         for name in list(self._started):
-            if await self._log.is_stopping(*name):
+            if await self._log.is_stopping(*name) or not await self._log.is_unsettled(*name):
                 await self._stop(name)
             elif await self._log.status(name[0]) != "paused":
                 await self._switch(name, freeze=False)

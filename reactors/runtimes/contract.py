@@ -101,6 +101,14 @@ class LogLine(msgspec.Struct, frozen=True):
 Sink = Callable[[list[LogLine]], Awaitable[None]]
 
 
+#: Asks whether a job may begin now.
+Permit = Callable[[], Awaitable[bool]]
+
+
+async def always() -> bool:
+    return True
+
+
 class Runtime(Protocol):
     """Run agents. Order of work per job: start, follow, (stop), remove.
 
@@ -117,10 +125,13 @@ class Runtime(Protocol):
         """
         ...
 
-    async def start(self, launch: Launch) -> Started:
+    async def start(self, launch: Launch, may_begin: Permit = always) -> Started | None:
         """Create the job under its derived name and start it, or adopt the one that is there.
 
-        Raises CannotLaunch with kind `image_missing` or `cannot_start`; nothing is left then.
+        Asks for a permit before it begins anything, with the job locked on this host; None when it
+        was refused. Who was suspended for long would else run again what another had ended and
+        removed. Raises CannotLaunch with kind `image_missing` or `cannot_start`; nothing is left
+        then.
         """
         ...
 

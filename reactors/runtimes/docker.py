@@ -39,7 +39,7 @@ from .container import (
     host_options,
 )
 from .container_log import ContainerLog
-from .contract import Launch, Outcome, Sink, Started
+from .contract import Launch, Outcome, Permit, Sink, Started, always
 from .daemon import CONNECTION_ERRORS, Daemon, Info, patiently
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
@@ -79,16 +79,19 @@ class DockerRuntime:
         self._starts.total_tokens = 2 * self._info.cpus
         return f"docker {self._info.server_version} at {self._daemon.address}"
 
-    async def start(self, launch: Launch) -> Started:
+    async def start(self, launch: Launch, may_begin: Permit = always) -> Started | None:
         """Create and start the job's container, or adopt it; pull the image when it is not here.
 
         Raises RuntimeUnavailable when the connection fails: call again, it will adopt.
         """
         folder = self._folder(launch)
         async with folder.locked():
-            folder.prepare()
             container = await self._find(launch, folder)
             adopted = container is not None
+            if not (container and container.state.started) and not await may_begin():
+                await self._clear(launch, folder)
+                return None
+            folder.prepare()
             try:
                 container = container or await self._create(launch, folder)
                 if not container.state.started:

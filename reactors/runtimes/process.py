@@ -27,7 +27,7 @@ import anyio.to_thread
 from ...core.errors import CannotLaunch, RuntimeUnavailable
 from .agents import program
 from .answer import RESULT_LIMIT, Ending, outcome
-from .contract import Launch, Outcome, Sink, Started
+from .contract import Launch, Outcome, Permit, Sink, Started, always
 from .environment import contract_environment
 from .folder import JobFolder, folder_of, remaining
 from .group import ProcessGroup, read_group
@@ -82,12 +82,15 @@ class ProcessRuntime:
             ) from error
         return f"local processes, agents in {self._agents.absolute()}"
 
-    async def start(self, launch: Launch) -> Started:
+    async def start(self, launch: Launch, may_begin: Permit = always) -> Started | None:
         """Start the job's shell, or adopt the one that was started before."""
         folder = self._folder(launch)
         async with folder.locked() as lock:
             group = read_group(folder.path / _RECORD)
             adopted = group is not None
+            if group is None and not await may_begin():
+                await _clear(folder)
+                return None
             if group is None:
                 group = await self._launch(launch, folder, lock)
         return Started(f"process:{group.pid}", socket.gethostname(), adopted)

@@ -91,6 +91,8 @@ class Wanted(msgspec.Struct, frozen=True):
     partitions: int = 2
     #: Measure how many tasks come through: as long in peace first, with another workload.
     throughput: bool = False
+    #: Judge no times, and not what the run has met.
+    only_safety: bool = False
 
 
 #: The flows of `flows.py`, with how often each is started and the most items it has.

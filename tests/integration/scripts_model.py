@@ -103,9 +103,6 @@ class Flow:
 @dataclass
 class Model:
     flows: dict[str, Flow] = field(default_factory=dict[str, Flow])
-    #: Who had the turn of a shared limit may not have used it (see `test_turns`). Until that is
-    #: passed on, those who wait for such a limit may be forgotten.
-    turn_lost: bool = False
 
     def holders(self) -> list[str]:
         """Sessions that have a task or an agent."""
@@ -144,9 +141,7 @@ class Model:
         return [
             task
             for flow, task in self.all("ready")
-            if flow.status == "running"
-            and self.has_room(flow, task.step)
-            and (task.step == "a" or not self.turn_lost)
+            if flow.status == "running" and self.has_room(flow, task.step)
         ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from agentainer_flow import AsyncContext, Workflow, step, workflow
 from agentainer_flow.core.errors import RuntimeUnavailable
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.reactors.runtimes.contract import Launch, Started
+from agentainer_flow.reactors.runtimes.contract import Launch, Permit, Started, always
 from agentainer_flow.reactors.runtimes.process import ProcessRuntime
 from agentainer_flow.sdk import service
 
@@ -30,8 +30,8 @@ class Absent(ProcessRuntime):
 
     times = 2
 
-    async def start(self, launch: Launch) -> Started:
-        started = await super().start(launch)
+    async def start(self, launch: Launch, may_begin: Permit = always) -> Started | None:
+        started = await super().start(launch, may_begin)
         if self.times:
             self.times -= 1
             raise RuntimeUnavailable("it is being restarted")

@@ -42,10 +42,10 @@ def names(claimed: ClaimedJobs) -> list[str]:
     return [job.job for job in claimed.jobs]
 
 
-async def rings(bench: Bench) -> list[str]:
-    """Jobs of which the bell said that there is something to claim."""
+async def rings(bench: Bench) -> int:
+    """How often the bell said that there are jobs to claim."""
     entries = await bench.log.redis.xrange(bench.log.keys.bell(0))
-    return [fields[b"subject"].decode() for _, fields in entries if fields[b"kind"] == b"job"]
+    return sum(fields[b"kind"] == b"job" for _, fields in entries)
 
 
 async def test_agents_are_claimed_while_memory_is_left(bench: Bench) -> None:
@@ -97,13 +97,13 @@ async def test_who_takes_an_agent_that_others_wait_for_tells_them(bench: Bench) 
     await bench.request("large", memory_bytes=6)
     await bench.request("small")
     await bench.claim_jobs("l/1", memory=5, all_memory=8)
-    assert await rings(bench) == ["large", "small"]
+    assert await rings(bench) == 2
 
     await bench.claim_jobs("m/1", want=1)
-    assert await rings(bench) == ["large", "small", "large"]
+    assert await rings(bench) == 3
 
     await bench.claim_jobs("m/2", want=1)
-    assert await rings(bench) == ["large", "small", "large"]  # nobody waited for the small one
+    assert await rings(bench) == 3  # nobody waited for the small one
 
 
 async def test_agents_that_ran_here_are_adopted_whatever_is_free(bench: Bench) -> None:

@@ -135,6 +135,14 @@ async def test_claim_whose_reply_was_lost_gives_the_same_tasks_again(bench: Benc
     assert (await bench.types()).count("task.started") == 2
 
 
+async def test_repeated_claim_gives_no_tasks_of_the_claims_before(bench: Bench) -> None:
+    await bench.queue(0, 1, 2)
+    await bench.claim(2, "s/1")
+
+    assert indexes(await bench.claim(2, "s/2")) == [2]
+    assert indexes(await bench.claim(2, "s/2")) == [2]
+
+
 async def test_limit_of_a_step_is_never_passed(bench: Bench) -> None:
     await bench.queue(*range(5), limit=2)
 
@@ -368,6 +376,46 @@ async def test_jobs_of_a_silent_launcher_are_handed_on(bench: Bench) -> None:
     assert await bench.scripts.sweep(0) == [0, 1, 0]
     assert await claim_jobs(bench, "l/1") == ["a-0-x"]
     assert await record(bench, "dead/1", "job.cancelled") == "lost"
+
+
+async def test_stop_outlives_the_launcher_that_was_to_stop(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "dead/1", lease=0)
+    await bench.scripts.stop_job("w1", step="a", index=0, token="s/1", job="a-0-x")
+    await bench.scripts.sweep(0)
+
+    assert await claim_jobs(bench, "l/1") == ["a-0-x"]
+    assert await record(bench, "l/1", "job.launched", final=False) == "stopping"
+
+
+async def test_agent_is_lost_when_no_launcher_of_its_host_comes(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "dead/1", lease=0)
+    while "job.failed" not in await bench.types():
+        await bench.scripts.sweep(0, host_lease_ms=0)
+
+    (*_, last) = await bench.log.read("w1")
+    assert isinstance(last.event, e.JobFailed)
+    assert last.event.error.type == "lost"
+    assert await claim_jobs(bench, "l/1") == []
+
+
+async def test_agent_that_was_taken_over_is_not_lost(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "dead/1", lease=0)
+    await bench.scripts.sweep(0, host_lease_ms=1)
+    await claim_jobs(bench, "l/1")
+    for _ in range(20):  # which takes longer than that
+        await bench.scripts.sweep(0)
+
+    assert "job.failed" not in await bench.types()
+    assert await record(bench, "l/1", "job.succeeded") == "appended"
 
 
 async def test_state_changes_are_all_or_none(bench: Bench) -> None:

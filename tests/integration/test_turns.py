@@ -87,7 +87,6 @@ async def play(log: EventLog, keep: Keep, patience_ms: int) -> list[str]:
     return [step.workflow for step in await last.claim(9, "s/3")]
 
 
-@pytest.mark.xfail(reason="claim, commit and fire let such a turn be lost; drop this mark then")
 @pytest.mark.parametrize(("keep", "patience_ms"), [(pause, 0), (cancel, 0), (give_up, 1)])
 async def test_a_turn_that_cannot_be_used_is_passed_on(
     log: EventLog, keep: Keep, patience_ms: int

@@ -96,7 +96,7 @@ local function visit(log, share, known, claim)
     elseif free > 0 then
       more = true
     elseif blocker then
-      redis.call('SADD', shared_key('blocked:' .. blocker), call.p .. '|' .. log.id)
+      block(log, blocker)
     else
       -- It was given the turn of a shared slot, but has its own limits against it.
       pass_on(limits, 1)
@@ -153,6 +153,7 @@ local function take_turns(line, first, last, want, definitions, claim)
         again[#again + 1] = place
       else
         redis.call('ZREM', ring, id)
+        if taken == 0 then pass_turn_on() end
       end
       left = left - taken
     end
@@ -188,9 +189,10 @@ local function claim_tasks(claim)
   end
   local left = claim.want
   while left > 0 do
+    memory.has_joined = false
     local line, is_cut = line_up(definitions, left)
     left = left - take_in_order(line, left, definitions, claim)
-    if #line == 0 or not is_cut then break end
+    if #line == 0 or not (is_cut or memory.has_joined) then break end
   end
   redis.call('HSET', flow_key('claims'), call.session, claim.token)
   return memory.claimed

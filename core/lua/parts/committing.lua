@@ -59,7 +59,7 @@ local function end_workflow(log, status)
   redis.call('XADD', flow_key('ended'), 'MAXLEN', '~', 1000, '*', 'w', log.id, 'status', status)
   redis.call('SREM', flow_key('active'), log.id)
   drop_timers(log)
-  redis.call('ZREM', ring_key(log.lane, log.name), log.id)
+  if redis.call('ZREM', ring_key(log.lane, log.name), log.id) == 1 then pass_turn_on() end
   redis.call('DEL', workflow_key(log.id, 'held_jobs'), workflow_key(log.id, 'limits'),
     workflow_key(log.id, 'effects'))
 end

@@ -5,7 +5,8 @@
 --
 -- `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none; not there: no limits), the
 -- parallelism of the workflow under "*", and the arguments of a step's tasks under "args:<step>". Queues and concurrency keys are shared by all workflows: what runs is counted in
--- `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:…`.
+-- `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:<limit>`, and which
+-- limits somebody waits for in `flow:blocked`.
 
 local PRIORITY = 1e14
 
@@ -63,16 +64,30 @@ end
 local function unblock(resource, n)
   while n > 0 do
     local member = redis.call('SPOP', shared_key('blocked:' .. resource))
-    if not member then return end
+    if not member then
+      redis.call('SREM', shared_key('blocked'), resource)
+      return
+    end
     local partition, id = string.match(member, '^(%d+)|(.*)$')
     local log = open_log(id)
     if log and log.status == 'running' and redis.call('EXISTS', workflow_key(id, 'ready')) == 1 then
       n = n - 1
       log.partition = partition
       join_ring(log)
+      memory.has_joined = true
       ring_once(log.lane, 'task', partition)
     end
   end
+end
+
+local function block(log, resource)
+  redis.call('SADD', shared_key('blocked'), resource)
+  redis.call('SADD', shared_key('blocked:' .. resource), call.p .. '|' .. log.id)
+end
+
+-- A workflow leaves its ring without having used its turn, which may have been that of a free slot.
+local function pass_turn_on()
+  for _, resource in ipairs(redis.call('SMEMBERS', shared_key('blocked'))) do unblock(resource, 1) end
 end
 
 -- Slots of shared limits that became free go to who waits for them.

@@ -72,12 +72,22 @@ class Seen:
                 await self._more.wait()
 
 
+async def adopts(runtime: Runtime, job: Launch) -> bool:
+    started = await runtime.start(job)
+    assert started is not None
+    return started.adopted
+
+
 class Bench:
     """A runtime under test. `another()` is the same as seen by a process that comes later."""
 
     def __init__(self, runtime: Runtime, another: Callable[[], Awaitable[Runtime]]) -> None:
         self.runtime = runtime
         self.another = another
+
+    async def adopts(self, job: Launch) -> bool:
+        """Start a job; whether it was there."""
+        return await adopts(self.runtime, job)
 
     async def run(self, job: Launch) -> Seen:
         """Start, follow, remove."""

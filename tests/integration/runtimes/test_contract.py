@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import anyio
 import pytest
@@ -11,7 +12,8 @@ from msgspec.structs import replace
 from agentainer_flow.core.errors import CannotLaunch
 from agentainer_flow.reactors.runtimes.contract import LogLine
 
-from .bench import ANSWER, COUNT_RUNS, READY, Bench, launch, nowhere
+from .bench import ANSWER, COUNT_RUNS, READY, Bench, adopts, launch, nowhere
+from .conftest import remains
 
 pytestmark = pytest.mark.anyio
 
@@ -186,8 +188,28 @@ async def test_an_ended_job_is_harvested_and_not_run_again(bench: Bench) -> None
     await bench.runtime.start(job)
     await bench.runtime.follow(job, nowhere)
     later = await bench.another()
-    assert (await later.start(job)).adopted
+    assert await adopts(later, job)
     assert (await later.follow(job, nowhere)).result == "1"
+
+
+async def test_a_job_that_may_not_begin_leaves_nothing(bench: Bench, root: Path) -> None:
+    async def never() -> bool:
+        return False
+
+    assert await bench.runtime.start(launch(COUNT_RUNS), never) is None
+    assert await bench.runtime.leftovers() == []
+    assert remains(root) == []
+
+
+async def test_a_job_that_runs_is_adopted_without_asking(bench: Bench) -> None:
+    async def never() -> bool:
+        return False
+
+    job = launch(COUNT_RUNS)
+    await bench.runtime.start(job)
+    started = await bench.runtime.start(job, never)
+    assert started is not None
+    assert started.adopted
 
 
 async def test_starts_of_one_job_at_once_run_it_once(bench: Bench) -> None:
@@ -196,7 +218,7 @@ async def test_starts_of_one_job_at_once_run_it_once(bench: Bench) -> None:
     adopted: list[bool] = []
 
     async def start(number: int) -> None:
-        adopted.append((await others[number].start(job)).adopted)
+        adopted.append(await adopts(others[number], job))
 
     async with anyio.create_task_group() as tasks:
         for number in range(len(others)):

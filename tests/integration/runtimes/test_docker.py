@@ -185,7 +185,7 @@ async def test_a_container_created_but_never_started_is_started(
         with pytest.raises(InterruptedError):
             await bench.runtime.start(launch("print(1)"))
     assert client.containers.get(name).status == "created"
-    assert (await bench.runtime.start(launch("print(1)"))).adopted
+    assert await bench.adopts(launch("print(1)"))
     assert (await bench.runtime.follow(launch("print(1)"), nowhere)).kind == "succeeded"
 
 

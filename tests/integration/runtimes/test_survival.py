@@ -58,7 +58,7 @@ async def test_a_running_job_is_adopted_after_its_launcher_was_killed(
     with running(launcher):
         pass
     seen = Seen()
-    assert (await bench.runtime.start(launch(CODE))).adopted
+    assert await bench.adopts(launch(CODE))
     go(root)
     outcome = await bench.runtime.follow(launch(CODE), seen.sink)
     assert (outcome.kind, outcome.result) == ("succeeded", "1")
@@ -73,7 +73,7 @@ async def test_a_job_that_ended_while_nobody_watched_is_harvested(
     watcher = await bench.another()
     go(root)
     await watcher.follow(launch(CODE), nowhere)
-    assert (await bench.runtime.start(launch(CODE))).adopted
+    assert await bench.adopts(launch(CODE))
     outcome = await bench.runtime.follow(launch(CODE), nowhere)
     assert (outcome.kind, outcome.exit_code, outcome.result) == ("succeeded", 0, "1")
 
