@@ -232,6 +232,7 @@ class Follower:
         while places := await read_oldest(self._log, upper, place):
             for place in places:
                 start = StoredPosition(position.feeds, place.created_ms, place.id)
+                self._position = start
                 async for message in self._of_log(start):
                     yield message
 
@@ -244,6 +245,7 @@ class Follower:
                 if recorded.ts > at.until_ms:
                     return
                 at = StoredPosition(at.feeds, at.created_ms, at.workflow, recorded.version)
+                self._position = at
                 if self._wanted.types(recorded.type):
                     yield Message(str(at), public(at.workflow, about, recorded))
             if len(events) < PAGE:

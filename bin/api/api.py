@@ -12,7 +12,7 @@ from ..sdk.feed import Feed
 from ..sdk.graph import WorkflowCode
 
 #: Requests that are served at a time, streams apart.
-MOST_REQUESTS = 256
+MOST_REQUESTS = 1000
 #: Streams of events and logs at a time.
 MOST_STREAMS = 10_000
 #: Seconds between two signs of life on an idle stream.

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any
 
+import anyio
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
@@ -67,6 +68,8 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Events looked at for one page.
 LOOKED_AT = 5000
+#: Seconds that a page of all events may be looked for.
+PATIENCE = 5.0
 
 OF_ONE = (JSON, BATCH_MEDIA_TYPE, NDJSON, SSE)
 
@@ -159,16 +162,18 @@ async def _position(call: Call, feed: Feed, after: str) -> Position | None:
 
 async def _page_of_all(call: Call, follower: Follower, limit: int, media_type: str) -> Answer:
     items: list[CloudEvent] = []
-    last, resync = "", False
-    async with aclosing(follower.stored()) as messages:
-        async for message in messages:
-            last = message.position
-            resync = resync or message.word == "resync"
-            if message.public is not None:
-                items.append(message.public.event)
-            if len(items) == limit:
-                break
-    page = _paged(call, items, last or str(follower.position), media_type)
+    resync, full = False, ""
+    # With a filter that takes little there may be much to look at: the rest is for the next page.
+    with anyio.move_on_after(PATIENCE):
+        async with aclosing(follower.stored()) as messages:
+            async for message in messages:
+                resync = resync or message.word == "resync"
+                if message.public is not None:
+                    items.append(message.public.event)
+                if len(items) == limit:
+                    full = message.position
+                    break
+    page = _paged(call, items, full or str(follower.position), media_type)
     if resync and isinstance(page.body, EventPage):
         return replace(page, body=msgspec.structs.replace(page.body, resync=True))
     return page

@@ -18,6 +18,8 @@ from .problems import Problem
 
 #: How long answers are kept, ms.
 KEPT_MS = 24 * 3600 * 1000
+#: Larger answers are made again instead, bytes.
+LARGEST = 256 * 1024
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -46,7 +48,10 @@ async def once(call: Call, handler: Callable[[Call], Awaitable[Answer]]) -> Answ
     if answer:
         return _again(_decode(answer.encode()))
     made = await handler(call)
-    kept = Kept(made.status, dict(made.headers), made.media_type, made.encoded().decode())
+    body = made.encoded()
+    if len(body) > LARGEST:
+        return made  # the log knows the key, so carrying it out again is harmless
+    kept = Kept(made.status, dict(made.headers), made.media_type, body.decode())
     await call.log.scripts.remember_request(
         name, content=content, answer=_encode(kept).decode(), ttl_ms=KEPT_MS
     )
