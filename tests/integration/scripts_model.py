@@ -103,8 +103,8 @@ class Flow:
 @dataclass
 class Model:
     flows: dict[str, Flow] = field(default_factory=dict[str, Flow])
-    #: Who had the turn of a shared limit may not have used it (see `test_turns` for ways that are closed). Until that is
-    #: passed on, those who wait for such a limit may be forgotten.
+    #: Who had the turn of a shared limit may not have used it. The ways of `test_turns` pass it on
+    #: at once; until others do, those who wait for such a limit may be forgotten.
     turn_lost: bool = False
 
     def holders(self) -> list[str]:
