@@ -74,10 +74,10 @@ local function take(log, step, limits, n, claim)
 end
 
 -- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
--- whether it could give more, to this worker or to one that has other steps. A workflow that only
--- waits for a shared limit is noted there, and comes back when a slot is free.
+-- whether it could give more, to this worker or to one that has other steps, and whether limits hold it
+-- back. A workflow that only waits for a shared limit is noted there, and comes back when a slot is free.
 local function visit(log, share, known, claim)
-  local taken, more = 0, false
+  local taken, more, is_held = 0, false, false
   local function look(step)
     if not known[step] then
       more = true
@@ -96,14 +96,16 @@ local function visit(log, share, known, claim)
     elseif free > 0 then
       more = true
     elseif blocker then
+      is_held = true
       block(log, blocker)
     else
+      is_held = true
       -- It was given the turn of a shared slot, but has its own limits against it.
       pass_on(limits, 1)
     end
   end
   for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end
-  return taken, more
+  return taken, more, is_held
 end
 
 -- The workflows at the heads of the rings, first those of a higher priority, then those that have
@@ -138,9 +140,9 @@ local function take_turns(line, first, last, want, definitions, claim)
     for _, place in ipairs(waiting) do
       if left <= 0 then break end
       local id, definition = place[2], place[3]
-      local log, taken, more = open_log(id), 0, false
+      local log, taken, more, is_held = open_log(id), 0, false, false
       if log and log.status == 'running' then
-        taken, more = visit(log, math.min(share, left), definitions[definition], claim)
+        taken, more, is_held = visit(log, math.min(share, left), definitions[definition], claim)
       end
       if taken == 0 and not memory.idle[id] then
         memory.idle[id] = true
@@ -153,7 +155,7 @@ local function take_turns(line, first, last, want, definitions, claim)
         again[#again + 1] = place
       else
         redis.call('ZREM', ring, id)
-        if taken == 0 then pass_turn_on() end
+        if taken == 0 and not is_held then pass_turn_on() end
       end
       left = left - taken
     end
