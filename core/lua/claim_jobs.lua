@@ -100,7 +100,7 @@ local function serve(free)
     local id, job, record = look(entry)
     local memory = record and memory_of(record) or 0
     if memory > all and call.lane == SHARED then left = left + 1
-    elseif memory > free and memory <= all then return wait_for(id, job, record)
+    elseif record and memory > free and memory <= all then return wait_for(id, job, record)
     else
       redis.call('LREM', line, 1, entry)
       if record then free = free - take(entry, id, job, record) end

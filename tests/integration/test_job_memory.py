@@ -146,3 +146,19 @@ async def test_agent_whose_workflow_is_paused_keeps_nobody_waiting(bench: Bench)
 
     await bench.scripts.append("w1", key="r", status="running", wake=True, **guard)
     assert names(await bench.claim_jobs("l/3", memory=6, all_memory=8)) == ["large"]
+
+
+async def test_adopted_agents_that_fill_the_memory_let_what_is_paused_leave_the_line(
+    bench: Bench,
+) -> None:
+    """The claim once failed: it took the paused agent for one that has to wait for memory."""
+    await bench.request("old", memory_bytes=6)
+    await bench.claim_jobs("dead/1", lease_ms=0)
+    await bench.scripts.sweep(0)
+    await bench.request("new")
+    guard: dict[str, Any] = {"content": "", "events": [], "by": "client"}
+    await bench.scripts.append("w1", key="p", status="paused", suspend=True, **guard)
+
+    claimed = await bench.claim_jobs("l/1", memory=4, all_memory=8)
+
+    assert (names(claimed), claimed.awaited) == (["old"], None)
