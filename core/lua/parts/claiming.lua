@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- claim: token, want, definitions {name: [step…]}, lease_ms
+-- claim: token, want, definitions {name: "|step|step|…|"}, lease_ms
 -- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 
 -- The tasks of a claim that was applied before.
@@ -79,7 +79,7 @@ end
 local function visit(log, share, known, claim)
   local taken, more, is_held = 0, false, false
   local function look(step)
-    if not known[step] then
+    if not string.find(known, '|' .. step .. '|', 1, true) then
       more = true
       return
     end
@@ -132,7 +132,7 @@ local function priority_of(place) return math.ceil(-place[1] / PRIORITY) end
 
 -- Give each of the workflows that wait in line from `first` to `last` its share, in turns, as long as
 -- tasks are wanted; returns how many were taken.
-local function take_turns(line, first, last, want, definitions, claim)
+local function take_turns(line, first, last, want, claim)
   local left, turn, waiting = want, turn_now(), {}
   for i = first, last do waiting[#waiting + 1] = line[i] end
   while left > 0 and #waiting > 0 do
@@ -142,7 +142,7 @@ local function take_turns(line, first, last, want, definitions, claim)
       local id, definition = place[2], place[3]
       local log, taken, more, is_held = open_log(id), 0, false, false
       if log and log.status == 'running' then
-        taken, more, is_held = visit(log, math.min(share, left), definitions[definition], claim)
+        taken, more, is_held = visit(log, math.min(share, left), claim.definitions[definition], claim)
       end
       if taken == 0 and not memory.idle[id] then
         memory.idle[id] = true
@@ -166,12 +166,12 @@ local function take_turns(line, first, last, want, definitions, claim)
 end
 
 -- Serve each priority before the next lower one.
-local function take_in_order(line, want, definitions, claim)
+local function take_in_order(line, want, claim)
   local left, first = want, 1
   while first <= #line and left > 0 do
     local last = first
     while line[last + 1] and priority_of(line[last + 1]) == priority_of(line[first]) do last = last + 1 end
-    left = left - take_turns(line, first, last, left, definitions, claim)
+    left = left - take_turns(line, first, last, left, claim)
     first = last + 1
   end
   return want - left
@@ -184,16 +184,11 @@ local function claim_tasks(claim)
     return memory.claimed
   end
   redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
-  local definitions = {}
-  for definition, steps in pairs(claim.definitions) do
-    definitions[definition] = {}
-    for _, step in ipairs(steps) do definitions[definition][step] = true end
-  end
   local left = claim.want
   while left > 0 do
     memory.has_joined = false
-    local line, is_cut = line_up(definitions, left)
-    left = left - take_in_order(line, left, definitions, claim)
+    local line, is_cut = line_up(claim.definitions, left)
+    left = left - take_in_order(line, left, claim)
     if #line == 0 or not (is_cut or memory.has_joined) then break end
   end
   redis.call('HSET', flow_key('claims'), call.session, claim.token)
