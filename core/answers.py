@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -101,8 +103,14 @@ class Claim(msgspec.Struct):
 
     token: str
     want: int
-    definitions: dict[str, list[str]]
+    #: Their steps as `steps_text` writes them.
+    definitions: dict[str, str]
     lease_ms: int
+
+
+def steps_text(steps: Iterable[str]) -> str:
+    """`|a|b|`: one text costs a script less than a table, which it would have to make anew."""
+    return f"|{'|'.join(steps)}|"
 
 
 class ClaimedTask(msgspec.Struct, array_like=True):

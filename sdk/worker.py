@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from ..core import events as e
-from ..core.answers import Claim, ClaimedStep, Group, Turned
+from ..core.answers import Claim, ClaimedStep, Group, Turned, steps_text
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
@@ -70,7 +70,7 @@ class Worker:
         """`find_hops` gives the short way to the engine, where it is in the same process."""
         self._log = event_log
         self._codes = {code.name: code for code in codes}
-        self._definitions = {code.name: list(code.steps) for code in self._codes.values()}
+        self._definitions = {name: steps_text(code.steps) for name, code in self._codes.items()}
         self.partition = partition
         self.lane = lane
         self._capacity = capacity

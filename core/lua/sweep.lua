@@ -154,6 +154,7 @@ local function forget_expired()
 end
 
 forget_expired()
+pass_turn_on()  -- one that got lost on its way comes back with the next round
 local owners = redis.call('HGETALL', flow_key('owners'))
 for i = 1, #owners, 2 do
   local deadline = tonumber(string.match(owners[i + 1], '^(%d+)'))

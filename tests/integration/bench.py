@@ -141,7 +141,8 @@ async def claim(
     definitions: dict[str, list[str]] | None = None,
 ) -> list[ClaimedStep]:
     """A worker's turn that only claims."""
-    wanted = Claim(token, want, definitions or {"wf": ["a", "b"]}, lease_ms)
+    known = {name: steps_text(steps) for name, steps in (definitions or {"wf": ["a", "b"]}).items()}
+    wanted = Claim(token, want, known, lease_ms)
     turned = await scripts.turn(0, lane=lane, session=session, groups=[], claim=wanted)
     return turned.claimed
 

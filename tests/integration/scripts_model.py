@@ -103,6 +103,9 @@ class Flow:
 @dataclass
 class Model:
     flows: dict[str, Flow] = field(default_factory=dict[str, Flow])
+    #: Who had the turn of a shared limit may not have used it. The ways of `test_turns` pass it on
+    #: at once; until others do, those who wait for such a limit may be forgotten.
+    turn_lost: bool = False
 
     def holders(self) -> list[str]:
         """Sessions that have a task or an agent."""
@@ -141,7 +144,9 @@ class Model:
         return [
             task
             for flow, task in self.all("ready")
-            if flow.status == "running" and self.has_room(flow, task.step)
+            if flow.status == "running"
+            and self.has_room(flow, task.step)
+            and (task.step == "a" or not self.turn_lost)
         ]
 
 

@@ -173,6 +173,7 @@ class Machine(RuleBasedStateMachine):
     @rule(choice=choices)
     def pause(self, choice: int) -> None:
         flow = one_of(self.flows("running"), choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
         self.command(flow, e.WorkflowPaused(), ["running"], "paused", suspend=True)
 
     @precondition(lambda self: self.flows("paused"))
@@ -187,6 +188,7 @@ class Machine(RuleBasedStateMachine):
         if not sure:
             return
         flow = one_of(self.flows("running", "paused"), choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
         event = e.WorkflowCancelRequested("enough")
         self.command(flow, event, ["running", "paused"], "cancelling", wake=True)
         self.drop_timers(flow)
@@ -254,6 +256,7 @@ class Machine(RuleBasedStateMachine):
         if not flows:
             return
         flow = one_of(flows, choice)
+        self.model.turn_lost |= bool(flow.at("ready"))
         steps = flow.steps
         failed = e.StepFailed(steps[0], e.Failure("ValueError", "no"))
         rest = [entry(e.StepCancelled(step)) for step in steps[1:]]
@@ -602,9 +605,11 @@ class Machine(RuleBasedStateMachine):
                 if task.impatient and task.place == "ready":
                     task.place = "failed"
                     flow.stop_jobs(task.step, task.index)
+                    self.model.turn_lost = True
                 task.impatient = False
             if flow.hurries:
                 flow.status, flow.hurries = "failing", False
+                self.model.turn_lost = True
 
 
 def one_of(found: list[T], choice: int) -> T:

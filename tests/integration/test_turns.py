@@ -92,3 +92,38 @@ async def test_a_turn_that_cannot_be_used_is_passed_on(
     log: EventLog, keep: Keep, patience_ms: int
 ) -> None:
     assert [await play(log, keep, patience_ms) for _ in range(ROUNDS)] == [["last"]] * ROUNDS
+
+
+async def test_a_turn_that_got_lost_comes_back_with_the_next_sweep(log: EventLog) -> None:
+    await log.redis.flushall()
+    first = Bench(log, "first")
+    await first.own()
+    await first.scripts.set_queue("default", limit=1)
+    await make(log, "first")
+    assert await first.claim(1, "s/1")
+    last = await make(log, "last")
+    assert await first.claim(9, "s/2") == []
+    await first.settle(0, token="s/1")
+    ring = "flow:0:shared:ring:wf"
+    assert await log.redis.zrem(ring, "last") == 1  # whatever it was
+    await log.redis.sadd("flow:blocked:queue:default", "0|last")
+
+    await log.scripts.sweep(0)
+
+    assert [step.workflow for step in await last.claim(9, "s/3")] == ["last"]
+
+
+async def test_who_is_held_back_by_a_limit_wakes_nobody(log: EventLog) -> None:
+    await log.redis.flushall()
+    first = Bench(log, "first")
+    await first.own()
+    await first.scripts.set_queue("default", limit=1)
+    await make(log, "first")
+    assert await first.claim(1, "s/1")
+    await make(log, "last")
+    rung = await log.redis.xlen("flow:0:shared:bell")
+
+    for number in range(3):
+        assert await first.claim(9, f"s/{number + 2}") == []
+
+    assert await log.redis.xlen("flow:0:shared:bell") == rung

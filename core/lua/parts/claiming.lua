@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- claim: token, want, definitions {name: [step…]} ('*': any step), lease_ms
+-- claim: token, want, definitions {name: "|step|step|…|"} ("|*|": any step), lease_ms
 -- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
 
 -- The tasks of a claim that was applied before.
@@ -74,12 +74,12 @@ local function take(log, step, limits, n, claim)
 end
 
 -- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
--- whether it could give more, to this worker or to one that has other steps. A workflow that only
--- waits for a shared limit is noted there, and comes back when a slot is free.
+-- whether it could give more, to this worker or to one that has other steps, and whether limits hold it
+-- back. A workflow that only waits for a shared limit is noted there, and comes back when a slot is free.
 local function visit(log, share, known, claim)
-  local taken, more = 0, false
+  local taken, more, is_held = 0, false, false
   local function look(step)
-    if not (known[step] or known['*']) then
+    if known ~= '|*|' and not string.find(known, '|' .. step .. '|', 1, true) then
       more = true
       return
     end
@@ -96,14 +96,16 @@ local function visit(log, share, known, claim)
     elseif free > 0 then
       more = true
     elseif blocker then
+      is_held = true
       block(log, blocker)
     else
+      is_held = true
       -- It was given the turn of a shared slot, but has its own limits against it.
       pass_on(limits, 1)
     end
   end
   for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end
-  return taken, more
+  return taken, more, is_held
 end
 
 -- The workflows at the heads of the rings, first those of a higher priority, then those that have
@@ -130,7 +132,7 @@ local function priority_of(place) return math.ceil(-place[1] / PRIORITY) end
 
 -- Give each of the workflows that wait in line from `first` to `last` its share, in turns, as long as
 -- tasks are wanted; returns how many were taken.
-local function take_turns(line, first, last, want, definitions, claim)
+local function take_turns(line, first, last, want, claim)
   local left, turn, waiting = want, turn_now(), {}
   for i = first, last do waiting[#waiting + 1] = line[i] end
   while left > 0 and #waiting > 0 do
@@ -138,9 +140,9 @@ local function take_turns(line, first, last, want, definitions, claim)
     for _, place in ipairs(waiting) do
       if left <= 0 then break end
       local id, definition = place[2], place[3]
-      local log, taken, more = open_log(id), 0, false
+      local log, taken, more, is_held = open_log(id), 0, false, false
       if log and log.status == 'running' then
-        taken, more = visit(log, math.min(share, left), definitions[definition], claim)
+        taken, more, is_held = visit(log, math.min(share, left), claim.definitions[definition], claim)
       end
       if taken == 0 and not memory.idle[id] then
         memory.idle[id] = true
@@ -153,7 +155,7 @@ local function take_turns(line, first, last, want, definitions, claim)
         again[#again + 1] = place
       else
         redis.call('ZREM', ring, id)
-        if taken == 0 then pass_turn_on() end
+        if taken == 0 and not is_held then pass_turn_on() end
       end
       left = left - taken
     end
@@ -164,12 +166,12 @@ local function take_turns(line, first, last, want, definitions, claim)
 end
 
 -- Serve each priority before the next lower one.
-local function take_in_order(line, want, definitions, claim)
+local function take_in_order(line, want, claim)
   local left, first = want, 1
   while first <= #line and left > 0 do
     local last = first
     while line[last + 1] and priority_of(line[last + 1]) == priority_of(line[first]) do last = last + 1 end
-    left = left - take_turns(line, first, last, left, definitions, claim)
+    left = left - take_turns(line, first, last, left, claim)
     first = last + 1
   end
   return want - left
@@ -182,16 +184,11 @@ local function claim_tasks(claim)
     return memory.claimed
   end
   redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
-  local definitions = {}
-  for definition, steps in pairs(claim.definitions) do
-    definitions[definition] = {}
-    for _, step in ipairs(steps) do definitions[definition][step] = true end
-  end
   local left = claim.want
   while left > 0 do
     memory.has_joined = false
-    local line, is_cut = line_up(definitions, left)
-    left = left - take_in_order(line, left, definitions, claim)
+    local line, is_cut = line_up(claim.definitions, left)
+    left = left - take_in_order(line, left, claim)
     if #line == 0 or not (is_cut or memory.has_joined) then break end
   end
   redis.call('HSET', flow_key('claims'), call.session, claim.token)
