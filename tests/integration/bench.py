@@ -16,6 +16,7 @@ from agentainer_flow.core.answers import (
     Commit,
     CommitOutcome,
     Group,
+    steps_text,
 )
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog

@@ -126,7 +126,7 @@ async def turn__hops(bench: Bench, scripts: Scripts) -> Any:
         lane=LANE,
         session="s",
         groups=[("w1", "a", [done])],
-        claim=Claim("s/2", 5, {"wf": ["a", "b"]}, 60_000),
+        claim=Claim("s/2", 5, {"wf": "|a|b|"}, 60_000),
         decisions=[decision],
         token="engine/1",
     )
