@@ -178,7 +178,7 @@ def _header_parameters(operation: Operation) -> list[Json]:
     if operation.cacheable:
         found.append(_header("If-None-Match", tags, "Answer 304 when it still has this version."))
     if operation.takes_key:
-        key = {"type": "string", "pattern": KEY, "examples": ["order-17"]}
+        key = {"type": "string", "pattern": KEY}
         text = "Carry it out once, and answer again as the first time, for a day."
         found.append(_header("Idempotency-Key", key, text))
     if operation.waits:

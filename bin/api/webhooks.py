@@ -278,6 +278,7 @@ OPERATIONS = (
         list_all,
         "webhooks",
         {200: Reply("All, oldest first.", WebhookList)},
+        links=dict.fromkeys(_NEXT, {"webhook": "$response.body#/items/0/id"}),
     ),
     Operation(
         "GET",

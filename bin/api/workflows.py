@@ -261,8 +261,9 @@ async def _changed(call: Call, outcome: CommandOutcome, status: int) -> Answer:
 
 
 _TO_WORKFLOW = {"workflow": "$response.body#/id"}
+_TO_NEWEST = {"workflow": "$response.body#/items/0/id"}
 _NEXT = """getWorkflow startWorkflow pauseWorkflow resumeWorkflow cancelWorkflow deleteWorkflow
-listEvents listSteps listJobs getState putState"""
+listEvents listSteps listJobs getState putState putStateKey"""
 _AFTER_CREATE: Links = dict.fromkeys(_NEXT.split(), _TO_WORKFLOW)
 _AFTER_COMMAND: Links = dict.fromkeys(
     ["getWorkflow", "pauseWorkflow", "resumeWorkflow", "cancelWorkflow"], _TO_WORKFLOW
@@ -324,6 +325,7 @@ OPERATIONS = (
         {200: Reply("A page, newest first.", WorkflowPage, headers=("Link",))},
         text="Newest first. Follow `next`, or the header Link, until there is none.",
         query=ListQuery,
+        links=dict.fromkeys(_NEXT.split(), _TO_NEWEST),
     ),
     Operation(
         "GET",

@@ -25,13 +25,26 @@ def url_of(scene: Scene, process: Process) -> str:
     return found[1]
 
 
+def populate(url: str) -> None:
+    """Something of everything, for links to lead to."""
+    with httpx.Client(base_url=url, timeout=30) as http:
+        assert http.post("/webhooks", json={"url": "http://127.0.0.1:9/"}).status_code == 201
+        for name in ("waits", "asks"):
+            body: dict[str, object] = {"name": name, "start": True}
+            wait = {"Prefer": "wait=20"} if name == "asks" else {}
+            assert http.post("/workflows", json=body, headers=wait).status_code == 201
+
+
 @pytest.mark.timeout(300)
 def test_generated_requests_find_nothing_to_complain_about(scene: Scene) -> None:
     """All checks on all operations, the stateful ones along the links included."""
+    scene.environment["AGENTAINER_WEBHOOK_ALLOW"] = "127.0.0.0/8"
     process = scene.serve("up", str(FLOWS), "--port", "0")
+    url = url_of(scene, process)
+    populate(url)
     command = [
         *(str(SCHEMATHESIS), "--config-file", str(ROOT / "schemathesis.toml")),
-        *("run", f"{url_of(scene, process)}/openapi.json"),
+        *("run", f"{url}/openapi.json"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
         *("--max-examples", "8", "--seed", "7", "--generation-database", "none"),
     ]
