@@ -29,7 +29,7 @@ Json = dict[str, Any]
 Jsons = list[Json]
 
 #: Tries of one request, and the longest wait between two, s.
-TRIES, LONGEST = 6, 10.0
+TRIES, LONGEST = 9, 10.0
 #: A stream that is silent for so long (s) has been cut; its server shows life every ten.
 SILENCE = 35.0
 _PASSING = (429, 502, 503, 504)
@@ -184,7 +184,8 @@ class AsyncWorkflowClient:
     ) -> AsyncGenerator[StreamEvent, None]:
         """Events in order, stored ones first, then live: of one workflow until its end, or of all.
 
-        Connects again when the connection is lost. Raises EventsLost, ApiError.
+        Connects again when the connection is lost, for ever. Raises EventsLost, ApiError, and
+        what httpx raises when there never was a connection.
         """
         path = f"/workflows/{workflow}/events" if workflow else "/events"
         query: Json = {"type": list(types), "after": after} | ({"name": name} if name else {})
@@ -205,9 +206,9 @@ class AsyncWorkflowClient:
                 tries += 1
                 if isinstance(error, ApiError) and error.status not in _PASSING:
                     raise
-                if tries >= TRIES:
+                if tries >= TRIES and last is None:
                     raise
-            await anyio.sleep(min(LONGEST, 0.1 * 2**tries))
+            await anyio.sleep(min(LONGEST, 0.1 * 2 ** min(tries, TRIES)))
 
     async def _stream(
         self, path: str, query: Json, last: str | None

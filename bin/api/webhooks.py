@@ -248,6 +248,7 @@ def _attempt(one: Attempt) -> AttemptResource:
 
 _NEXT = ["getWebhook", "deleteWebhook", "rotateWebhookSecret", "enableWebhook", "listDeliveries"]
 _TO_WEBHOOK = {"webhook": "$response.body#/id"}
+_TO_OLDEST = {"webhook": "$response.body#/items/0/id"}
 _AFTER_CREATE: Links = dict.fromkeys(_NEXT, _TO_WEBHOOK)
 _ONE: dict[str, Any] = {"group": "webhooks", "problems": ("not-found",)}
 _ADMIN: dict[str, Any] = {"scope": "admin", "idempotent": True}
@@ -278,7 +279,7 @@ OPERATIONS = (
         list_all,
         "webhooks",
         {200: Reply("All, oldest first.", WebhookList)},
-        links=dict.fromkeys(_NEXT, {"webhook": "$response.body#/items/0/id"}),
+        links=dict.fromkeys(_NEXT, _TO_OLDEST),
     ),
     Operation(
         "GET",

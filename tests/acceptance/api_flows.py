@@ -1,8 +1,8 @@
-"""Workflows for tests of the API: one that ends at once, one with an agent, one that waits."""
+"""Workflows for tests of the API: short ones, one with an agent, one that waits."""
 
 from __future__ import annotations
 
-from agentainer_flow import AsyncContext, Workflow, step, workflow
+from agentainer_flow import AsyncContext, Workflow, parallel, step, workflow
 
 
 @workflow(name="quick")
@@ -25,3 +25,16 @@ class Waits(Workflow):
     @step()
     async def wait(self, context: AsyncContext) -> None:
         await context.sleep(600)
+
+
+@workflow(name="works")
+class Works(Workflow):
+    @step()
+    @parallel()
+    async def work(self, context: AsyncContext, number_id: int) -> int:
+        await context.sleep(0.2)
+        return number_id
+
+    @step()
+    async def total(self, context: AsyncContext, work: list[int]) -> int:
+        return sum(work)
