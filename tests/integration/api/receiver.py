@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import anyio.abc
@@ -25,16 +25,18 @@ class Receiver:
 
     async def serve(self, stream: anyio.abc.SocketStream) -> None:
         async with stream:
-            message = await _read(stream)
-            if message is None:
-                return
-            self.messages.append(message)
-            status, headers = self.answers.pop(0) if self.answers else (204, {})
-            lines = [f"HTTP/1.1 {status} Said", "Content-Length: 0", "Connection: close"]
-            lines += [f"{name}: {value}" for name, value in headers.items()]
-            await stream.send(("\r\n".join(lines) + "\r\n\r\n").encode())
-            news, self._news = self._news, anyio.Event()
-            news.set()
+            # Whoever sends may be killed at any byte.
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await self._answer(stream, await _read(stream))
+
+    async def _answer(self, stream: anyio.abc.SocketStream, message: Message) -> None:
+        self.messages.append(message)
+        status, headers = self.answers.pop(0) if self.answers else (204, {})
+        lines = [f"HTTP/1.1 {status} Said", "Content-Length: 0", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        await stream.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+        news, self._news = self._news, anyio.Event()
+        news.set()
 
     async def until(self, count: int) -> list[Message]:
         with anyio.fail_after(30):
@@ -43,13 +45,10 @@ class Receiver:
         return self.messages
 
 
-async def _read(stream: anyio.abc.SocketStream) -> Message | None:
+async def _read(stream: anyio.abc.SocketStream) -> Message:
     data = b""
     while b"\r\n\r\n" not in data:
-        try:
-            data += await stream.receive()
-        except anyio.EndOfStream:
-            return None
+        data += await stream.receive()
     head, _, body = data.partition(b"\r\n\r\n")
     pairs = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
     headers = {name.lower(): value for name, value in pairs}
