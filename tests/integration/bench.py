@@ -16,6 +16,7 @@ from agentainer_flow.core.answers import (
     Commit,
     CommitOutcome,
     Group,
+    steps_text,
 )
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
@@ -44,6 +45,12 @@ class Bench:
             by="client",
             status="running",
             meta={"lane": self.lane, "name": "wf", **meta},
+        )
+
+    async def command(self, event: e.Event, **flags: Any) -> Any:
+        events = [(event.type, e.encode_event(event))]
+        return await self.scripts.append(
+            self.id, key=event.type, content="", events=events, by="me", **flags
         )
 
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
