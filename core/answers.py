@@ -113,9 +113,23 @@ def steps_text(steps: Iterable[str]) -> str:
     return f"|{'|'.join(steps)}|"
 
 
+class ReadyTask(msgspec.Struct, frozen=True, array_like=True):
+    """A task as it lies in its queue. `cause` is the version of the event that put it there."""
+
+    index: int
+    attempt: int
+    losses: int
+    cause: int
+    item: msgspec.Raw
+
+
+decode_ready = msgspec.json.Decoder(ReadyTask).decode
+
+
 class ClaimedTask(msgspec.Struct, array_like=True):
-    #: JSON `[index, attempt, losses, cause, item]`
+    #: JSON of a ReadyTask.
     entry: str
+    #: Version of its `task.started`.
     version: int
 
 
@@ -125,6 +139,10 @@ class ClaimedStep(msgspec.Struct, array_like=True):
     step: str
     args: str
     tasks: list[ClaimedTask]
+    #: The workflow's log: its digest before the call, its version and digest after it.
+    previous: str
+    version: int
+    digest: str
 
 
 #: Results of tasks of one step: (workflow, step, [(index, token, event type, data)]).
@@ -140,6 +158,8 @@ class Turned(msgspec.Struct, frozen=True):
     outcomes: list[CommitOutcome]
     claimed: list[ClaimedStep]
     ends: list[tuple[int, str]]
+    #: When, in ms.
+    ts: int
 
 
 class ClaimedJob(msgspec.Struct, array_like=True):

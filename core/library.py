@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 
 #: What scripts share, each part made of those before it.
-PARTS = ("leases", "rings", "timers", "jobs", "settling", "committing", "claiming")
+PARTS = ("leases", "rings", "timers", "jobs", "settling", "starting", "committing", "claiming")
 
 _FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"
 

@@ -61,8 +61,10 @@ _OUTCOMES: dict[str, type] = {
     "undefined": Undefined,
 }
 
-#: Of a turn: refused, outcomes, claimed, ends.
-_Turn = tuple[list[tuple[str, str, int]], list[list[Any]], list[ClaimedStep], list[tuple[int, str]]]
+#: As `Turned`.
+_Turn = tuple[
+    list[tuple[str, str, int]], list[list[Any]], list[ClaimedStep], list[tuple[int, str]], int
+]
 _decode_turn = msgspec.msgpack.Decoder(_Turn).decode
 
 
@@ -198,8 +200,9 @@ class Scripts:
             call["engine"] = {"token": token, "by": "engine", "decisions": decisions}
         if claim:
             call["claim"] = claim
-        refused, outcomes, claimed, ends = _decode_turn(await self._run("turn", partition, **call))
-        return Turned(refused, [_outcome_of(outcome) for outcome in outcomes], claimed, ends)
+        answer = _decode_turn(await self._run("turn", partition, **call))
+        refused, outcomes, claimed, ends, ts = answer
+        return Turned(refused, [_outcome_of(one) for one in outcomes], claimed, ends, ts)
 
     async def request_job(
         self,

@@ -78,7 +78,8 @@ class Wire:
     async def close(self) -> None:
         if self._watch:
             self._watch.cancel()
-        self._connection = None
+        if self._connection:
+            self._fail(self._connection, ConnectionError("it was closed"))
         if self._reading:
             self._reading.cancel()
             await asyncio.wait([self._reading])
@@ -91,7 +92,7 @@ class Wire:
                 self._fail(self._connection, ConnectionError("it was closed"))
             if self._connection is None:
                 connection = self._class(**self._options)
-                opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]
+                opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]  # nothing says what it is
                 await opening
                 self._connection = connection
                 self._reading = asyncio.create_task(self._read(connection))

@@ -145,7 +145,10 @@ class Engine:
     def _is_news(self, entry: FeedEntry) -> bool:
         """Not what we know already, because we read it from the log."""
         held = self.holdings.get(entry.workflow)
-        return held is None or held.is_busy or entry.last != (held.view.version, held.view.digest)
+        if held is None:
+            return True
+        known = (held.view.version, held.view.digest)
+        return entry.last[0] >= known[0] and (held.is_busy or entry.last != known)
 
     async def _take(self, workflow: str, events: list[e.Recorded], previous: str) -> Held | None:
         """Bring a workflow up to date, and hold it for ourselves.

@@ -30,24 +30,24 @@ class Held:
         self.is_proven = is_proven
         self.definition = definition
         self.cache = Cache()
-        self._free: anyio.Event | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        return self._free is not None
+        self.is_busy = False
+        #: Set at the next release; there is one only while somebody waits for that.
+        self._released: anyio.Event | None = None
 
     async def take(self) -> None:
-        while self._free:
-            await self._free.wait()
-        self.take_now()
+        while self.is_busy:
+            self._released = self._released or anyio.Event()
+            await self._released.wait()
+        self.is_busy = True
 
     def take_now(self) -> None:
-        self._free = anyio.Event()
+        self.is_busy = True
 
     def release(self) -> None:
-        if self._free:
-            self._free.set()
-        self._free = None
+        self.is_busy = False
+        if self._released:
+            self._released.set()
+            self._released = None
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:

@@ -16,15 +16,13 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ..core import events as e
-from ..core.answers import Appended, ClaimedStep, Commit, Turned
+from ..core.answers import Appended, ClaimedStep, Commit, Turned, decode_ready
 from ..core.log import EventLog
 from ..projections.workflow import WorkflowView, apply, branch
 from .binding import NeedsBlob, result_of
 from .engine import Engine, apply_all, recorded
 from .held import Held
 from .scheduler import Decision, decide
-
-_decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -88,17 +86,34 @@ class Hops:
             return None
         return decision
 
-    async def finish(self, hops: list[Hop], turned: Turned) -> None:
-        """Take in what the call came to."""
+    async def finish(self, hops: list[Hop], turned: Turned, worker: str) -> None:
+        """Take in what the call of a worker came to."""
+        claimed: dict[str, list[ClaimedStep]] = {}
+        for step in turned.claimed:
+            claimed.setdefault(step.workflow, []).append(step)
         again: list[Held] = []
         try:
             for hop, outcome, end in zip(hops, turned.outcomes, turned.ends, strict=True):
+                steps = claimed.pop(hop.result.workflow, [])
                 if isinstance(outcome, Appended):
-                    again += self._take_in(hop, outcome, turned.claimed, end)
+                    again += self._take_in(hop, outcome, steps, end)
+            for steps in claimed.values():
+                self._note_claims(steps, worker, turned.ts)
             await self._engine.advance(again)
         finally:
             for hop in hops:
                 hop.held.release()
+
+    def _note_claims(self, steps: list[ClaimedStep], worker: str, ts: int) -> None:
+        """Advance a workflow by tasks that the worker got, so that their results may hop."""
+        last = steps[-1]
+        held = self._engine.holdings.get(last.workflow)
+        if held is None or held.is_busy or held.view.digest != last.previous:
+            return
+        events = list(_started(steps, worker, ts))
+        if held.view.version + len(events) == last.version:  # nothing else was written
+            apply_all(held.view, events, last.digest)
+            self._engine.show(held)
 
     def give_up(self, hops: Iterable[Hop]) -> None:
         """The call was not answered: go the long way."""
@@ -114,7 +129,7 @@ class Hops:
         first = view.version + 1
         events = [_recorded(hop.result, first, outcome.ts)]
         events += recorded(decision, first + 1, outcome.ts)
-        events += _started(view.id, claimed, hop.result.worker, outcome.ts)
+        events += _started(claimed, hop.result.worker, outcome.ts)
         version, digest = end
         if decision.cancel or events[-1].version != version:
             # More was written than we know. The feed has it, unless nothing is left to decide.
@@ -132,12 +147,10 @@ def _recorded(result: Result, version: int, ts: int) -> e.Recorded:
     return e.Recorded(version, ts, result.event, result.worker, result.cause)
 
 
-def _started(
-    workflow: str, claimed: list[ClaimedStep], worker: str, ts: int
-) -> Iterator[e.Recorded]:
-    """The events of tasks of a workflow that the same call gave to the worker."""
+def _started(claimed: list[ClaimedStep], worker: str, ts: int) -> Iterator[e.Recorded]:
+    """The events of a workflow's tasks that a call gave to the worker."""
     for step in claimed:
-        for task in step.tasks if step.workflow == workflow else ():
-            index, attempt, _, cause, _ = _decode_entry(task.entry)
-            event = e.TaskStarted(step.step, index, attempt, worker)
-            yield e.Recorded(task.version, ts, event, worker, cause)
+        for task in step.tasks:
+            ready = decode_ready(task.entry)
+            event = e.TaskStarted(step.step, ready.index, ready.attempt, worker)
+            yield e.Recorded(task.version, ts, event, worker, ready.cause)

@@ -21,9 +21,9 @@ from ..projections.workflow import WorkflowView
 log = structlog.get_logger()
 
 #: Seconds between two rounds of writing: with nothing else to do, and at the most.
-LAG, LONGEST = 0.1, 0.4
+LAG, LONGEST = 0.1, 1.0
 #: Share of the time that writing may take before the rounds become fewer.
-SHARE = 0.2
+SHARE = 0.1
 #: Workflows written by one call.
 WRITTEN = 25
 

@@ -89,7 +89,7 @@ def decide(
 
 
 class _Progress:
-    """One decision on a running workflow; `done` are steps that complete within it."""
+    """One decision on a running workflow; `done` and `scheduled` are its steps."""
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class _Progress:
     ) -> None:
         self.view, self.definition, self.cache, self.decision = view, definition, cache, decision
         self.done: dict[str, int] = {}
+        self.scheduled: set[str] = set()
 
     def run(self, touched: Iterable[str]) -> None:
         for step in self._in_order(set(touched)):
@@ -176,11 +177,7 @@ class _Progress:
                 self._schedule(dependent)
 
     def _is_ready(self, spec: StepSpec) -> bool:
-        if any(
-            isinstance(x, e.StepScheduled) and x.step == spec.id for x, _ in self.decision.events
-        ):
-            return False
-        return all(
+        return spec.id not in self.scheduled and all(
             name in self.done or self.view.step(name).status == "completed"
             for name in spec.depends_on
         )
@@ -197,6 +194,7 @@ class _Progress:
             text = f"the results it gets have {len(args):,} bytes together, the limit is {JOINED:,}"
             self._fail(spec.id, None, e.Failure("TooLarge", text), cause)
             return
+        self.scheduled.add(spec.id)
         position = self.decision.add(
             e.StepScheduled(spec.id, tasks=len(found), queued=min(len(found), CHUNK)), cause
         )

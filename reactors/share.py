@@ -6,6 +6,9 @@ Nobody divides them: each process counts the schedulers by their sessions, which
 in the first partition, and comes to the same numbers as the others. They add up to all lanes, so a
 lane that one gives up is one that another lacks. Who counts wrongly for a moment does no harm: a
 lane has one owner, whatever anybody thinks of its share.
+
+The dead are counted until their sessions have run out, and their lanes run out before. Such an
+orphan goes to whoever comes first, who keeps it beside its share until the dead are not counted.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ from collections.abc import Collection
 import anyio
 import structlog
 
+from ..core.keys import SHARED
 from ..core.log import EventLog
 
 log = structlog.get_logger()
 
 #: Longest time between two looks at who lives, seconds.
-LOOK = 1.0
+LOOK = 0.5
 
 
 class Share:
@@ -33,6 +37,11 @@ class Share:
         self._most = 0
         #: By partition, the latest last. The event calls the lane back.
         self._lanes: dict[int, anyio.Event] = {}
+        #: Lanes whose owners fell silent, and those that have been seen so twice.
+        self._silent: set[int] = set()
+        self._orphans: set[int] = set()
+        #: Until when lanes that were orphans do not count.
+        self._extra: dict[int, float] = {}
         #: Set, and replaced, when there may be room for one more.
         self._changed = anyio.Event()
 
@@ -42,22 +51,29 @@ class Share:
         while True:
             began = anyio.current_time()
             await self._log.keep_partitions()
-            most = await self._count()
+            seconds, micros = await self._log.connection.call(self._log.redis.time)
+            now_ms = int(seconds) * 1000 + int(micros) // 1000
+            most, silent = await self._count(now_ms), await self._find_silent(now_ms)
             if anyio.current_time() - began < lease / 2:
+                self._orphans, self._silent = silent & self._silent, silent
                 self._set_most(most)
                 await anyio.sleep(min(lease / 5, LOOK))
             else:  # Redis was away: let those that live renew their sessions first
+                self._orphans, self._silent = set(), set()
                 await anyio.sleep(lease / 2)
 
     async def take(self, partition: int) -> None:
-        """Wait until one more lane may be ours, then count this one."""
+        """Wait until one more lane may be ours, or this one is an orphan; then count it."""
         self.give(partition)
-        while len(self._lanes) >= self._most:
+        while self._surplus() >= 0 and partition not in self._orphans:
             await self._changed.wait()
+        if self._surplus() >= 0:
+            self._extra[partition] = anyio.current_time() + self._log.settings.lease
         self._lanes[partition] = anyio.Event()
 
     def give(self, partition: int) -> None:
         """A lane is not ours, or no more."""
+        self._extra.pop(partition, None)
         if self._lanes.pop(partition, None):
             self._look()
 
@@ -77,18 +93,32 @@ class Share:
     def _look(self) -> None:
         """Call back one lane where there are too many, else see who waits for room."""
         is_calling = any(called.is_set() for called in self._lanes.values())
-        if len(self._lanes) > self._most and not is_calling:
+        if self._surplus() > 0 and not is_calling:
             partition = next(reversed(self._lanes))
             self._lanes[partition].set()
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def _count(self) -> int:
+    def _surplus(self) -> int:
+        """Lanes that we have, without those that do not count, above our share."""
+        now = anyio.current_time()
+        return len(self._lanes) - sum(end > now for end in self._extra.values()) - self._most
+
+    async def _find_silent(self, now_ms: int) -> set[int]:
+        """Lanes whose owners let their leases run out; those that were given up are others."""
+        deadlines = [await self._deadline(number) for number in range(self._log.keys.partitions)]
+        return {number for number, ms in enumerate(deadlines) if 0 < ms <= now_ms}
+
+    async def _deadline(self, partition: int) -> int:
+        owners = self._log.keys.flow(partition, "owners")
+        call = self._log.connection.call
+        owner: bytes | None = await call(lambda: self._log.redis.hget(owners, SHARED))
+        return int((owner or b"0").partition(b" ")[0])
+
+    async def _count(self, now_ms: int) -> int:
         """The share of this process, as things are now."""
         redis, call = self._log.redis, self._log.connection.call
         sessions = self._log.keys.flow(0, "sessions")
-        now: tuple[int, int] = await call(redis.time)
-        now_ms = now[0] * 1000 + now[1] // 1000
         names: list[bytes] = await call(lambda: redis.zrangebyscore(sessions, now_ms, "+inf"))
         living = {name.decode() for name in names if name.startswith(b"scheduler@")}
         return share_of(self._session, living | {self._session}, self._log.keys.partitions)

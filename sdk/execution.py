@@ -24,8 +24,8 @@ from .context import AsyncContext, Context
 from .graph import StepCode, WorkflowCode
 from .task import Task
 
-#: Runs whose instance and inputs a worker keeps at hand.
-CACHED = 1000
+#: Runs whose instance and inputs a worker keeps at hand, and the JSON bytes of their inputs.
+CACHED, CACHED_BYTES = 10_000, 32 * 1024 * 1024
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -37,6 +37,8 @@ class Run(msgspec.Struct):
 
     instance: Any
     inputs: dict[str, Any]
+    #: JSON bytes of the inputs.
+    size: int = 0
 
 
 class Runs:
@@ -45,19 +47,27 @@ class Runs:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._size = 0
 
     def keep(self, workflow: str, run: Run) -> None:
+        """Keep a run at hand; those that were made first go first."""
+        if old := self._runs.pop(workflow, None):
+            self._size -= old.size
         self._runs[workflow] = run
-        if len(self._runs) > CACHED:
-            self._runs.popitem(last=False)
+        self._size += run.size
+        while len(self._runs) > 1 and (len(self._runs) > CACHED or self._size > CACHED_BYTES):
+            _, old = self._runs.popitem(last=False)
+            self._size -= old.size
 
     def known(self, workflow: str) -> Run | None:
         return self._runs.get(workflow)
 
     async def get(self, workflow: str, code: WorkflowCode) -> Run:
-        if workflow not in self._runs:
-            self.keep(workflow, await self._make(workflow, code))
-        return self._runs[workflow]
+        if run := self.known(workflow):
+            return run
+        run = await self._make(workflow, code)
+        self.keep(workflow, run)
+        return run
 
     async def _make(self, workflow: str, code: WorkflowCode) -> Run:
         created = (await self._log.read_one(workflow, 1)).event
@@ -72,7 +82,8 @@ class Runs:
             raise DefinitionError(
                 code.name, f"cannot be made again from its recorded arguments {init}: {error}"
             ) from error
-        return Run(instance, inputs)
+        size = len(created.input) + sum(blob.size for blob in created.blobs.values())
+        return Run(instance, inputs, size)
 
 
 async def load(log: EventLog, workflow: str, value: Result) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from redis import exceptions
 
+from ..core.answers import decode_ready
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..reactors.lane import GROUP
@@ -27,7 +28,6 @@ class _Job(msgspec.Struct):
 
 _decode_job = msgspec.json.Decoder(_Job).decode
 _decode_about = msgspec.json.Decoder(About).decode
-_decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
 
 
 class PartitionLooker:
@@ -187,7 +187,7 @@ class PartitionLooker:
         """Seconds since the first ready task was queued."""
         if entry is None:
             return 0.0
-        cause = _decode_entry(entry)[3]
+        cause = decode_ready(entry).cause
         events = await self._log.read(workflow, after=cause - 1, limit=1)
         return self._age(events[0].ts) if events else 0.0
 

@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from ..core import events as e
-from ..core.answers import Claim, ClaimedStep, Group, Turned, steps_text
+from ..core.answers import Claim, ClaimedStep, Group, Turned, decode_ready, steps_text
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
@@ -41,8 +41,6 @@ log = structlog.get_logger()
 
 #: Results settled by one call.
 SETTLED = 200
-
-_decode_entry = msgspec.json.Decoder(tuple[int, int, int, int, msgspec.Raw]).decode
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -182,10 +180,10 @@ class Worker:
             self._begin(turned.claimed, claim)
         for workflow, step, index in turned.refused:
             log.info("worker.result_refused", workflow=workflow, step=step, index=index)
-        if hops and way:
+        if way:
             # When the lane is another's by now, that one goes on; our engine finds out by itself.
             with suppress(LaneLost):
-                await way.finish(hops, turned)
+                await way.finish(hops, turned, self.session)
         self._in_turn = False
         self._look_drained()
 
@@ -254,21 +252,21 @@ class Worker:
         from_scratch = bool(step_code and step_code.retry_from_scratch)
         args = decode_args(step.args)
         for task in step.tasks:
-            index, attempt, _, _, item = _decode_entry(task.entry)
+            ready = decode_ready(task.entry)
             held = Task(
                 self._log,
                 self._news,
                 self._threads,
                 workflow=step.workflow,
                 step=step.step,
-                index=index,
-                attempt=attempt,
+                index=ready.index,
+                attempt=ready.attempt,
                 token=token,
                 worker=self.session,
                 slots=self._capacity,
                 retry_from_scratch=from_scratch,
             )
-            self._bodies.begin(Body(held, code, args, item, task.version))
+            self._bodies.begin(Body(held, code, args, ready.item, task.version))
 
 
 def _groups(endings: list[Ending]) -> list[Group]:

@@ -9,7 +9,6 @@ for i, decision in ipairs(call.decisions) do
   if not log or log.lane ~= call.lane then outcomes[i] = { 'fenced' }
   else
     outcomes[i] = commit_decision(log, decision, call.by)
-    log.is_known = decision.is_whole
     close_log(log)
     if log.has_work then ring_once(log.lane, 'task') end
   end

@@ -9,8 +9,10 @@
 --       engine {token, by, decisions [decision…]} (optional; see parts/committing.lua, each with
 --       `seen` [version, digest] and `settled`, the number of its results in `groups`),
 --       claim (optional; see parts/claiming.lua)
--- reply: {refused [[workflow, step, index]…], outcomes of the decisions, claimed,
---        ends [[version, digest]…] of the decisions' workflows}
+-- reply: {refused [[workflow, step, index]…], outcomes of the decisions,
+--        claimed [[workflow, name, step, args, [[entry, version of task.started]…], digest of the workflow's
+--        log before the call, version and digest now]…], ends [[version, digest]…] of the decisions'
+--        workflows, ms of the call}
 local refused, outcomes, ends = {}, {}, {}
 local decisions = call.engine and call.engine.decisions or {}
 
@@ -28,6 +30,9 @@ for _, group in ipairs(call.groups) do
   end
 end
 
+local claim = call.claim
+local is_new = claim and open_claim(claim)
+local direct = #decisions > 0 and is_new and is_nobody_waiting(claim.definitions) and claim
 local owns = #decisions > 0 and owns_lane(call.lane, call.engine.token)
 for i, decision in ipairs(decisions) do
   local log = open_log(decision.id)
@@ -35,13 +40,17 @@ for i, decision in ipairs(decisions) do
   elseif not decision.fits or log.version ~= decision.seen[1] + decision.settled then
     outcomes[i] = { 'conflict', log.version, log.status }
   else
-    outcomes[i] = commit_decision(log, decision, call.engine.by)
-    log.is_known = decision.is_whole and outcomes[i][1] == 'appended'
+    outcomes[i] = commit_decision(log, decision, call.engine.by, not decision.phase and direct)
   end
 end
 
-local tasks = call.claim and claim_tasks(call.claim) or {}
+-- Where nobody was waiting and what was decided has begun, there is nothing to look for.
+if is_new and not (direct and not memory.has_joined) then claim_tasks(claim) end
 
+for _, step in ipairs(memory.claimed) do
+  local log = open_log(step[1])
+  step[6], step[7], step[8] = log.before, log.version, log.digest
+end
 for _, log in pairs(memory.logs) do
   close_log(log)
   if log.has_work and log.status == 'running' and redis.call('EXISTS', workflow_key(log.id, 'ready')) == 1 then
@@ -52,4 +61,4 @@ for i, decision in ipairs(decisions) do
   local log = open_log(decision.id)
   ends[i] = log and { log.version, log.digest } or { 0, '' }
 end
-return reply({ refused, outcomes, tasks, ends })
+return reply({ refused, outcomes, memory.claimed, ends, now })

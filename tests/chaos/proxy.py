@@ -23,7 +23,7 @@ SIGHTS: list[tuple[tuple[str, ...], re.Pattern[bytes], str]] = [
     (("commit", "turn"), re.compile(rb"\xa9duplicate"), "duplicate commits told"),
     (("commit", "turn"), re.compile(rb"\xa8conflict"), "commits in conflict"),
     (("append",), re.compile(rb"\xa9duplicate"), "duplicate commands told"),
-    (("turn",), re.compile(rb"^\x94[^\x90]"), "results of tasks refused"),
+    (("turn",), re.compile(rb"^\x95[^\x90]"), "results of tasks refused"),
     (("settle_job",), re.compile(rb"\xa4lost"), "results of agents refused"),
     (("request_job",), re.compile(rb"\xa4lost"), "requests of agents refused"),
     (("request_job",), re.compile(rb"\xa5found"), "agents found again"),

@@ -47,6 +47,12 @@ class Bench:
             meta={"lane": self.lane, "name": "wf", **meta},
         )
 
+    async def command(self, event: e.Event, **flags: Any) -> Any:
+        events = [(event.type, e.encode_event(event))]
+        return await self.scripts.append(
+            self.id, key=event.type, content="", events=events, by="me", **flags
+        )
+
     async def own(self, token: str = "engine/1", lease_ms: int = 60_000) -> bool:
         (held,) = await self.scripts.renew(
             0, lanes=[(self.lane, token)], sessions=[], lease_ms=lease_ms, acquire=True

@@ -1,15 +1,24 @@
-"""The fixture of the tests of the command."""
+"""What most tests here begin with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 
+from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 
 from .command import Command
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
+    log = EventLog(settings, settings.redis_url or "")
+    await log.open()
+    yield log
+    await log.close()
 
 
 @pytest.fixture

@@ -99,6 +99,19 @@ async def test_steps_of_a_chain_are_no_news_to_the_engine(
     assert entries <= 4  # created, first claim, end; not one for each of 18 events
 
 
+async def test_workflows_that_share_their_calls_hop_all_the_same(
+    settings: Settings, log: EventLog
+) -> None:
+    """A worker's call brings tasks of workflows that nothing ended in; their results hop, too."""
+    redis: Any = log.redis
+    async with serving(settings, Chain):
+        handles = [await Chain().astart() for _ in range(40)]
+        assert [await handle.result(timeout=30) for handle in handles] == [4] * 40
+        entries = await redis.xrange("flow:0:shared:feed")
+    results = sum(fields[b"e"].count(b'"task.completed"') for _, fields in entries)
+    assert results < 80  # of 160; what went the long way is on the feed
+
+
 async def test_guess_that_was_wrong_costs_nothing_but_time(
     settings: Settings, log: EventLog
 ) -> None:

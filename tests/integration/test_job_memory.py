@@ -5,26 +5,16 @@ Sizes are bytes; an agent that asks for none has 1.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from agentainer_flow.core.answers import AwaitedJob, ClaimedJobs
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 
 from .bench import Bench, job
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 @pytest.fixture

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from agentainer_flow.core.answers import Batch, ClaimedStep, Full
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench
 
 pytestmark = pytest.mark.anyio
 
 DEFAULT, NARROW, KEYED = "0|default||0", "0|narrow||0", "0|default|k|1"
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 async def started(log: EventLog, workflow: str, **meta: Any) -> Bench:

@@ -82,13 +82,8 @@ async def commit__ends(bench: Bench, scripts: Scripts) -> Any:
 @case
 async def turn__claims(bench: Bench, scripts: Scripts) -> Any:
     await bench.queue(0, 1, 2)
-    return await bench_claim(
-        scripts,
-        session="s",
-        token="s/1",
-        want=2,
-        lease_ms=60_000,
-    )
+    claimed = await bench_claim(scripts, session="s", token="s/1", want=2, lease_ms=60_000)
+    return [(step.step, step.tasks) for step in claimed]
 
 
 async def claimed(bench: Bench) -> None:
@@ -131,7 +126,7 @@ async def turn__hops(bench: Bench, scripts: Scripts) -> Any:
         token="engine/1",
     )
     assert [step.step for step in turned.claimed] == ["b"]
-    return turned.claimed
+    return turned.claimed[0].tasks
 
 
 @case

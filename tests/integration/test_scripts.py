@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 from unittest.mock import ANY
 
@@ -25,7 +24,6 @@ from agentainer_flow.core.answers import (
     StateRefused,
 )
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench, change, job
 
@@ -35,14 +33,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def redis_url(each_redis_url: str) -> str:
     return each_redis_url
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 @pytest.fixture

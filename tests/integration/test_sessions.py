@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 import anyio
 import msgspec
 import pytest
 
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.session import About, Session
 
 from .bench import Bench
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 @pytest.fixture

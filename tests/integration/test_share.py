@@ -59,7 +59,7 @@ class Cluster:
     """Schedulers that come and go."""
 
     def __init__(self, log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
-        self._log = log
+        self.log = log
         self._tasks = tasks
         self._scopes: dict[Scheduler, anyio.CancelScope] = {}
 
@@ -68,7 +68,7 @@ class Cluster:
         return sorted(len(scheduler.owned) for scheduler in self._scopes)
 
     async def come(self) -> Scheduler:
-        scheduler = Scheduler(self._log)
+        scheduler = Scheduler(self.log)
         self._scopes[scheduler] = await self._tasks.start(self._run, scheduler)
         return scheduler
 
@@ -90,7 +90,7 @@ class Cluster:
         await until(lambda: self.shares == sorted(shares))
         assert len(set[int]().union(*(one.owned for one in self._scopes))) == sum(shares)
         for number in PARTITIONS:
-            owner = await self._log.redis.hget(self._log.keys.flow(number, "owners"), "shared")
+            owner = await self.log.redis.hget(self.log.keys.flow(number, "owners"), "shared")
             assert owner.partition(b" ")[2].startswith(b"engine@")
 
 
@@ -126,6 +126,17 @@ async def test_those_who_stay_take_over_from_who_stops_long_before_its_lease_end
         some.die(leaving[0])
         await leaving[0].hand_over()
         await some.come_to(2, 2)
+
+
+async def test_lane_of_the_dead_waits_for_nobody_who_is_only_counted(settings: Settings) -> None:
+    """Those who died just now have sessions for a lease, and so a share; they take nothing."""
+    async with cluster(settings, lease=600) as some:
+        redis, keys = some.log.redis, some.log.keys
+        await redis.zadd(keys.flow(0, "sessions"), {"scheduler@here:1:dead": 2**50})
+        for number in PARTITIONS:
+            await redis.hset(keys.flow(number, "owners"), "shared", "1 engine@here:1:dead")
+        await some.come()
+        await some.come_to(4)
 
 
 async def test_those_who_live_take_over_from_the_dead(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -11,21 +10,12 @@ import pytest
 from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import Batch
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench
 
 pytestmark = pytest.mark.anyio
 
 NO_LIMITS = "0|default||0"
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ wake those who wait.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ import pytest
 from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import Batch
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 
 from .bench import LANE, Bench
 
@@ -25,23 +24,15 @@ WAITING = 8
 ROUNDS = 4
 
 
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
-
-
 Keep = Callable[[Bench], Awaitable[Any]]
 
 
 async def pause(bench: Bench) -> None:
-    await command(bench, e.WorkflowPaused(), status="paused", suspend=True)
+    await bench.command(e.WorkflowPaused(), status="paused", suspend=True)
 
 
 async def cancel(bench: Bench) -> None:
-    await command(bench, e.WorkflowCancelRequested(), status="cancelling", wake=True)
+    await bench.command(e.WorkflowCancelRequested(), status="cancelling", wake=True)
     event = e.StepCancelled("a")
     await bench.commit((event.type, e.encode_event(event), None), cancel=[("a", 0)])
 
@@ -50,13 +41,6 @@ async def give_up(bench: Bench) -> None:
     """Its task has waited for too long."""
     while await bench.scripts.fire(0, lane=LANE) >= 0:
         pass
-
-
-async def command(bench: Bench, event: e.Event, **flags: Any) -> None:
-    events = [(event.type, e.encode_event(event))]
-    await bench.scripts.append(
-        bench.id, key=event.type, content="", events=events, by="me", **flags
-    )
 
 
 async def make(log: EventLog, name: str, *, patience_ms: int = 0) -> Bench:

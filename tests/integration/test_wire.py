@@ -108,3 +108,17 @@ async def test_server_that_owes_an_answer_too_long_is_given_up(
     with pytest.raises(exceptions.ConnectionError, match="no answer for"):
         await wire.call("BLPOP", "nothing", 30)
     assert await wire.call("ECHO", "again") == b"again"
+
+
+async def test_call_under_way_ends_when_the_wire_is_closed(settings: Settings) -> None:
+    wire = Wire(settings.redis_url or "")
+    await wire.call("PING")
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(exceptions.ConnectionError, match="closed"):
+                await wire.call("XREAD", "BLOCK", 0, "STREAMS", "nothing", "$")
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await wire.close()

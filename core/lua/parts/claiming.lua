@@ -5,7 +5,7 @@
 -- with the same token and gets the same tasks.
 --
 -- claim: token, want, definitions {name: "|step|step|…|"} ("|*|": any step), lease_ms
--- returns [[workflow, name, step, args, [[entry, version of task.started]…]]…]
+-- `memory.claimed` gets [workflow, name, step, args, [[entry, version of task.started]…]]…
 
 -- The tasks of a claim that was applied before.
 local function recall(session, token)
@@ -23,54 +23,14 @@ local function recall(session, token)
   end
 end
 
--- How many more tasks of a step may run, and which shared limit says so when it is none.
-local function room(log, step, limits)
-  local free, blocker = math.huge, nil
-  local function bound(max, running, resource)
-    if max - running < free then
-      free = max - running
-      blocker = resource
-    end
-  end
-  if limits.max > 0 then bound(limits.max, redis.call('HLEN', leased_key(log.id, step))) end
-  if limits.all > 0 then bound(limits.all, log.running) end
-  local of_queue, of_all = limits_of_queue(limits.queue)
-  local running = shared_key('running')
-  if of_queue > 0 then
-    local resource = 'queue:' .. limits.queue
-    bound(of_queue, counted(running, resource), resource)
-  end
-  if of_all > 0 then bound(of_all, counted(running, 'queue:*'), 'queue:*') end
-  if limits.key_max > 0 then
-    local resource = 'key:' .. limits.key
-    bound(limits.key_max, counted(running, resource), resource)
-  end
-  return free, blocker
-end
-
 -- Returns how many were taken, and whether some are left.
 local function take(log, step, limits, n, claim)
   local ready = workflow_key(log.id, 'ready:' .. step)
   local entries = redis.call('LPOP', ready, n)
   if not entries then return 0, false end
-  local head, tail = '{"step":"' .. step .. '","index":', ',"worker":"' .. call.session .. '"}'
-  local tasks, leases = {}, {}
-  for i, entry in ipairs(entries) do
-    local index, attempt, cause = string.match(entry, '^%[(%d+),(%d+),%d+,(%d+),')
-    local version = append(log, 'task.started', head .. index .. ',"attempt":' .. attempt .. tail, call.session, cause)
-    tasks[i] = { entry, version }
-    leases[2 * i - 1] = index
-    leases[2 * i] = claim.token .. ' ' .. version .. ' ' .. entry
-  end
-  for i = 1, #leases, 500 do
-    redis.call('HSET', leased_key(log.id, step), unpack(leases, i, math.min(i + 499, #leases)))
-  end
-  log.running = log.running + #tasks
-  count_claim(call.session, log.id .. '|' .. step, #tasks)
-  count_running(limits, #tasks)
-  count_waiting(limits.queue, -#tasks)
-  memory.claimed[#memory.claimed + 1] = { log.id, log.name, step, limits.args, tasks }
-  return #tasks, #tasks == n and redis.call('EXISTS', ready) == 1
+  start_tasks(log, step, limits, entries, claim)
+  count_waiting(limits.queue, -#entries)
+  return #entries, #entries == n and redis.call('EXISTS', ready) == 1
 end
 
 -- Take up to `share` tasks of one workflow, of steps that the worker has; returns how many, and
@@ -79,7 +39,7 @@ end
 local function visit(log, share, known, claim)
   local taken, more, is_held = 0, false, false
   local function look(step)
-    if known ~= '|*|' and not string.find(known, '|' .. step .. '|', 1, true) then
+    if not has_step(known, step) then
       more = true
       return
     end
@@ -131,18 +91,18 @@ end
 local function priority_of(place) return math.ceil(-place[1] / PRIORITY) end
 
 -- Give each of the workflows that wait in line from `first` to `last` its share, in turns, as long as
--- tasks are wanted; returns how many were taken.
-local function take_turns(line, first, last, want, claim)
-  local left, turn, waiting = want, turn_now(), {}
+-- tasks are wanted.
+local function take_turns(line, first, last, claim)
+  local turn, waiting = turn_now(), {}
   for i = first, last do waiting[#waiting + 1] = line[i] end
-  while left > 0 and #waiting > 0 do
-    local share, again, before = math.max(1, math.floor(left / #waiting)), {}, left
+  while claim.left > 0 and #waiting > 0 do
+    local share, again, before = math.max(1, math.floor(claim.left / #waiting)), {}, claim.left
     for _, place in ipairs(waiting) do
-      if left <= 0 then break end
+      if claim.left <= 0 then break end
       local id, definition = place[2], place[3]
       local log, taken, more, is_held = open_log(id), 0, false, false
       if log and log.status == 'running' then
-        taken, more, is_held = visit(log, math.min(share, left), claim.definitions[definition], claim)
+        taken, more, is_held = visit(log, math.min(share, claim.left), claim.definitions[definition], claim)
       end
       if taken == 0 and not memory.idle[id] then
         memory.idle[id] = true
@@ -157,40 +117,46 @@ local function take_turns(line, first, last, want, claim)
         redis.call('ZREM', ring, id)
         if taken == 0 and not is_held then pass_turn_on() end
       end
-      left = left - taken
     end
-    if left == before then break end  -- those that are left have nothing for this worker
+    if claim.left == before then break end  -- those that are left have nothing for this worker
     waiting = again
   end
-  return want - left
 end
 
 -- Serve each priority before the next lower one.
-local function take_in_order(line, want, claim)
-  local left, first = want, 1
-  while first <= #line and left > 0 do
+local function take_in_order(line, claim)
+  local first = 1
+  while first <= #line and claim.left > 0 do
     local last = first
     while line[last + 1] and priority_of(line[last + 1]) == priority_of(line[first]) do last = last + 1 end
-    left = left - take_turns(line, first, last, left, claim)
+    take_turns(line, first, last, claim)
     first = last + 1
   end
-  return want - left
+end
+
+-- Begin to claim; false when it was done before, and its tasks are found again.
+local function open_claim(claim)
+  if redis.call('HGET', flow_key('claims'), call.session) == claim.token then
+    recall(call.session, claim.token)
+    return false
+  end
+  redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
+  redis.call('HSET', flow_key('claims'), call.session, claim.token)
+  claim.left = claim.want
+  return true
+end
+
+local function is_nobody_waiting(definitions)
+  local rings = {}
+  for definition in pairs(definitions) do rings[#rings + 1] = ring_key(call.lane, definition) end
+  return #rings == 0 or redis.call('EXISTS', unpack(rings)) == 0
 end
 
 local function claim_tasks(claim)
-  local last = redis.call('HGET', flow_key('claims'), call.session)
-  if last == claim.token then
-    recall(call.session, claim.token)
-    return memory.claimed
-  end
-  redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
-  local left = claim.want
-  while left > 0 do
+  while claim.left > 0 do
     memory.has_joined = false
-    local line, is_cut = line_up(claim.definitions, left)
-    left = left - take_in_order(line, left, claim)
+    local line, is_cut = line_up(claim.definitions, claim.left)
+    take_in_order(line, claim)
     if #line == 0 or not (is_cut or memory.has_joined) then break end
   end
-  redis.call('HSET', flow_key('claims'), call.session, claim.token)
-  return memory.claimed
 end

@@ -32,7 +32,8 @@ local function cancel_step(log, step, by, cause)
   stop_jobs(log, function(record) return record.step == step end, by)
 end
 
-local function queue_batch(log, batch, cause)
+-- `claim` is that of a worker that may have the tasks at once.
+local function queue_batch(log, batch, cause, claim)
   local entries = {}
   local limits = workflow_key(log.id, 'limits')
   if batch.limits ~= NO_LIMITS then redis.call('HSET', limits, batch.step, batch.limits) end
@@ -43,8 +44,10 @@ local function queue_batch(log, batch, cause)
       set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], batch.delay_ms, entries[i])
     end
   end
-  if batch.delay_ms == 0 then
+  if batch.delay_ms == 0 and not (claim and start_directly(log, batch.step, entries, claim)) then
     make_ready(log, batch.step, string.match(batch.limits, '^%d+|([^|]*)'), entries)
+    join_ring(log)
+    log.has_work = true
   end
   if batch.patience_ms > 0 then
     local first, last = batch.tasks[1], batch.tasks[#batch.tasks]
@@ -64,7 +67,8 @@ local function end_workflow(log, status)
     workflow_key(log.id, 'effects'))
 end
 
-local function commit_decision(log, decision, by)
+-- `claim` (optional) is that of a worker whose turn it is, while nobody else waits for one.
+local function commit_decision(log, decision, by, claim)
   if log.commit == decision.commit then return { 'duplicate', log.version } end
   if ended(log) or (decision.version and decision.version ~= log.version) then
     return { 'conflict', log.version, log.status }
@@ -78,11 +82,7 @@ local function commit_decision(log, decision, by)
     versions[position] = append(log, event[1], event[2], by, version_of(event[3]))
   end
   for _, cancelled in ipairs(decision.cancel) do cancel_step(log, cancelled[1], by, versions[cancelled[2] + 1]) end
-  for _, batch in ipairs(decision.queue) do queue_batch(log, batch, version_of(batch.cause)) end
-  if #decision.queue > 0 then
-    join_ring(log)
-    log.has_work = true
-  end
+  for _, batch in ipairs(decision.queue) do queue_batch(log, batch, version_of(batch.cause), claim) end
   if #decision.cancel > 0 then drop_timers(log) end
   log.commit = decision.commit
   set_meta(log, 'commit', decision.commit)
@@ -92,5 +92,6 @@ local function commit_decision(log, decision, by)
     set_meta(log, 'status', decision.phase)
   end
   if decision.status then end_workflow(log, decision.status) end
+  log.is_known = decision.is_whole
   return { 'appended', log.version, log.digest, now }
 end

@@ -4,9 +4,10 @@
 -- of ms); each step of priority is worth more than any wait.
 --
 -- `workflow:<id>:limits` has "max|queue|key|key_max" per step (0: none; not there: no limits), the
--- parallelism of the workflow under "*", and the arguments of a step's tasks under "args:<step>". Queues and concurrency keys are shared by all workflows: what runs is counted in
--- `flow:running`, what may run is in `flow:queues`, who waits for it in `flow:blocked:<limit>`, and which
--- limits somebody waits for in `flow:blocked`.
+-- parallelism of the workflow under "*", and the arguments of a step's tasks under "args:<step>".
+-- Queues and concurrency keys are shared by all workflows: what runs is counted in `flow:running`, what
+-- may run is in `flow:queues`, who waits for it in `flow:blocked:<limit>`, and which limits somebody
+-- waits for in `flow:blocked`.
 
 local PRIORITY = 1e14
 
@@ -24,6 +25,7 @@ end
 
 local function join_ring(log)
   redis.call('ZADD', ring_key(log.lane, log.name, log.partition), 'NX', ring_score(log, turn_now()), log.id)
+  memory.has_joined = true
 end
 
 local NO_LIMITS = '0|default||0'
@@ -74,7 +76,6 @@ local function unblock(resource, n)
       n = n - 1
       log.partition = partition
       join_ring(log)
-      memory.has_joined = true
       ring_once(log.lane, 'task', partition)
     end
   end
