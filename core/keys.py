@@ -36,7 +36,8 @@
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
     flow:<p>:delivery:<delivery>       HASH    one message to one webhook, and how it went
-    flow:<p>:due                       ZSET    deliveries to make, by when (ms)
+    flow:<p>:due                       ZSET    webhooks with deliveries to make, by when (ms)
+    flow:<p>:due:<webhook>             ZSET    the deliveries, by when (ms)
     flow:<p>:sent:<webhook>            ZSET    its newest deliveries, by when they were planned
     flow:webhooks                      HASH    id -> webhook, with its secrets
     flow:webhooks:state                HASH    id -> since when it fails, whether it is disabled

@@ -521,10 +521,26 @@ class Scripts:
         return bool(_decode(await self._run("plan_deliveries", partition, **call)))
 
     async def claim_deliveries(
-        self, partition: int, *, token: str, want: int, lease_ms: int
+        self,
+        partition: int,
+        *,
+        token: str,
+        want: int,
+        each: int,
+        busy: dict[str, int] | None = None,
+        lease_ms: int,
     ) -> tuple[list[ClaimedDelivery], int]:
-        """What is due, and the ms until more is; -1 when nothing is planned."""
-        call = {"token": token, "want": want, "lease_ms": lease_ms}
+        """What is due, and the ms until more is; -1 when nothing is planned.
+
+        One webhook gets at most `each` less what it has under way already (`busy`).
+        """
+        call = {
+            "token": token,
+            "want": want,
+            "each": each,
+            "busy": busy or {},
+            "lease_ms": lease_ms,
+        }
         return _claimed_deliveries(await self._run("claim_deliveries", partition, **call))
 
     async def settle_delivery(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import random
 import time
+from collections import Counter
 
 import anyio
 import anyio.abc
@@ -23,8 +24,8 @@ from ..core.webhooks import (
     Attempt,
     Webhook,
     WebhookState,
-    find_webhook,
     headers_of,
+    list_webhooks,
     set_state,
     states_of,
 )
@@ -43,6 +44,8 @@ MOST, MOST_EACH = 50, 4
 KEEP_S = 7 * 24 * 3600
 #: A webhook that fails for so long, whatever it is sent, is sent nothing more, s.
 GIVE_UP_S = 5 * 24 * 3600
+#: How long an attempt may take before others make it again, s.
+LEASE_S = PATIENCE + 5
 #: Longest sleep, s: another process may have planned something.
 LONGEST = 5.0
 
@@ -55,7 +58,7 @@ class Courier:
         event_log: EventLog,
         *,
         partition: int = 0,
-        lease_s: float = PATIENCE * 2,
+        lease_s: float = LEASE_S,
         schedule: tuple[float, ...] = SCHEDULE,
     ) -> None:
         self._log = event_log
@@ -65,8 +68,8 @@ class Courier:
         self._egress = Egress(event_log.settings.webhook_allow)
         self._name = new_session("courier")
         self._claims = 0
-        self._busy: dict[str, anyio.Semaphore] = {}
-        self._free = anyio.Semaphore(MOST)
+        #: Attempts under way by webhook.
+        self._busy: Counter[str] = Counter()
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -91,25 +94,36 @@ class Courier:
         self._claims += 1
         token = f"{self._name}/{self._claims}"
         taken, wait_ms = await self._log.scripts.claim_deliveries(
-            self._partition, token=token, want=self._free.value, lease_ms=self._lease_ms
+            self._partition,
+            token=token,
+            want=MOST - self._busy.total(),
+            each=MOST_EACH,
+            busy=self._busy,
+            lease_ms=self._lease_ms,
         )
+        if not taken:
+            return wait_ms
+        webhooks = {one.id: one for one in await list_webhooks(self._log)}
+        states = await states_of(self._log)
         for delivery in taken:
-            await self._free.acquire()
-            tasks.start_soon(self._carry, delivery, token)
-        return wait_ms if self._free.value else -1
+            webhook = webhooks.get(delivery.webhook)
+            state = states.get(delivery.webhook, WebhookState())
+            self._busy[delivery.webhook] += 1
+            tasks.start_soon(self._carry, delivery, token, webhook, state)
+        return wait_ms
 
-    async def _carry(self, delivery: ClaimedDelivery, token: str) -> None:
+    async def _carry(
+        self, delivery: ClaimedDelivery, token: str, webhook: Webhook | None, state: WebhookState
+    ) -> None:
         try:
-            busy = self._busy.setdefault(delivery.webhook, anyio.Semaphore(MOST_EACH))
-            async with busy:
-                await self._deliver(delivery, token)
+            await self._deliver(delivery, token, webhook, state)
         finally:
-            self._free.release()
+            self._busy[delivery.webhook] -= 1
             self._wake.set()
 
-    async def _deliver(self, delivery: ClaimedDelivery, token: str) -> None:
-        webhook = await find_webhook(self._log, delivery.webhook)
-        state = (await states_of(self._log)).get(delivery.webhook, WebhookState())
+    async def _deliver(
+        self, delivery: ClaimedDelivery, token: str, webhook: Webhook | None, state: WebhookState
+    ) -> None:
         if webhook is None or state.disabled:
             why = state.disabled or "deleted"
             attempt = Attempt(_now_ms(), 0, error=f"the webhook is {why}")

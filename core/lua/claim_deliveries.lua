@@ -1,22 +1,28 @@
--- Take deliveries that are due; who takes one has a while to say how it went.
+-- Take deliveries that are due, some of each webhook; who takes one has a while to say how it went.
 --
 -- Taking is a lease: a courier that dies lets others try again when it is over, and its late word finds
 -- another claim.
 --
--- call: token, want, lease_ms
+-- call: token, want, each (that one webhook may have under way), busy {webhook: under way}, lease_ms
 -- reply: {[[id, webhook, message, attempts (JSON), round]…], ms until the next is due, -1 for none}
-local due = flow_key('due')
 local taken = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, call.want)) do
-  local key = flow_key('delivery:' .. id)
-  local record = redis.call('HMGET', key, 'webhook', 'message', 'attempts', 'round')
-  if record[1] then
-    redis.call('HSET', key, 'claim', call.token)
-    redis.call('ZADD', due, now + call.lease_ms, id)
-    taken[#taken + 1] = { id, record[1], record[2], record[3], tonumber(record[4]) }
-  else
-    redis.call('ZREM', due, id)
+
+local function take(webhook, most)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', flow_key('due:' .. webhook), '-inf', now, 'LIMIT', 0, most)) do
+    local key = flow_key('delivery:' .. id)
+    local record = redis.call('HMGET', key, 'message', 'attempts', 'round')
+    if record[1] then
+      redis.call('HSET', key, 'claim', call.token)
+      taken[#taken + 1] = { id, webhook, record[1], record[2], tonumber(record[3]) }
+    end
+    schedule_delivery(webhook, id, record[1] and now + call.lease_ms)
   end
 end
-local next = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-return reply({ taken, next[2] and math.max(0, tonumber(next[2]) - now) or -1 })
+
+for _, webhook in ipairs(redis.call('ZRANGEBYSCORE', flow_key('due'), '-inf', now)) do
+  local most = math.min(call.each - (call.busy[webhook] or 0), call.want - #taken)
+  if most > 0 then take(webhook, most) end
+end
+-- What is due already waits for an attempt that is under way to end.
+local next = redis.call('ZRANGEBYSCORE', flow_key('due'), '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+return reply({ taken, next[2] and tonumber(next[2]) - now or -1 })

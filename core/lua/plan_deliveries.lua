@@ -22,7 +22,7 @@ for _, delivery in ipairs(call.deliveries) do
   if redis.call('EXISTS', key) == 0 then
     redis.call('HSET', key, 'webhook', webhook, 'message', message, 'state', 'pending', 'attempts', '[]',
       'made', now, 'round', 0)
-    redis.call('ZADD', flow_key('due'), now, id)
+    schedule_delivery(webhook, id, now)
     redis.call('ZADD', flow_key('sent:' .. webhook), now, id)
     redis.call('ZREMRANGEBYRANK', flow_key('sent:' .. webhook), 0, -call.kept - 1)
   end

@@ -410,13 +410,13 @@ async def plan_deliveries(bench: Bench, scripts: Scripts) -> Any:
 @case
 async def claim_deliveries(bench: Bench, scripts: Scripts) -> Any:
     await plan(bench, bench.scripts)
-    taken, _ = await scripts.claim_deliveries(0, token="c/1", want=2, lease_ms=60_000)
+    taken, _ = await scripts.claim_deliveries(0, token="c/1", want=2, each=2, lease_ms=60_000)
     return [delivery.id for delivery in taken]
 
 
 async def deliver(bench: Bench, scripts: Scripts, **outcome: Any) -> bool:
     await plan(bench, bench.scripts)
-    await bench.scripts.claim_deliveries(0, token="c/1", want=2, lease_ms=60_000)
+    await bench.scripts.claim_deliveries(0, token="c/1", want=2, each=2, lease_ms=60_000)
     attempt = '{"at_ms":1,"took_ms":1,"status":200}'
     return await scripts.settle_delivery(
         0, delivery="d", token="c/1", attempt=attempt, keep_ms=60_000, **outcome

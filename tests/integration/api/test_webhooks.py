@@ -239,7 +239,7 @@ async def test_what_a_dead_courier_had_is_sent_by_the_next(
         tasks.start_soon(planner.run)
         await until_states(scene, webhook, "pending")
         tasks.cancel_scope.cancel()
-    claim = partial(scene.log.scripts.claim_deliveries, 0, want=10, lease_ms=300)
+    claim = partial(scene.log.scripts.claim_deliveries, 0, want=10, each=10, lease_ms=300)
     ((dead,), _) = await claim(token="dead/1")
     async with Sending(scene):
         await until_states(scene, webhook, "delivered")
@@ -416,6 +416,28 @@ async def test_an_endless_answer_is_cut(settings: Settings) -> None:
             answered = await egress.post(f"http://127.0.0.1:{port}/", {}, b"{}")
         assert answered.status == 200
         await egress.close()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_receiver_that_is_slow_holds_up_no_other(scene: Scene, receiver: Receiver) -> None:
+    async def hang(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await anyio.sleep_forever()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610
+        await scene.http.post("/webhooks", json={"url": f"http://127.0.0.1:{port}/"})
+        tasks.start_soon(listener.serve, hang)
+        for number in range(couriers.MOST + 1):
+            await scene.create("greet", name=str(number))
+        await hook(scene, receiver)
+        await scene.create("greet", name="last")
+        async with Sending(scene):
+            with anyio.fail_after(10):
+                await receiver.until(1)
         tasks.cancel_scope.cancel()
 
 
