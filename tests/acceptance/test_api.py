@@ -104,3 +104,15 @@ def test_an_address_that_is_taken_is_said(scene: Scene) -> None:
     second = scene.serve("serve", "--port", port)
     assert second.wait(timeout=20) == 1
     assert f"cannot listen on 127.0.0.1:{port}" in scene.said(second)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guides/api.md"])
+def test_the_graph_in_the_documents_runs(scene: Scene, name: str) -> None:
+    bodies = re.findall(r"-d '(\{.*?\})'", (ROOT / name).read_text(), re.DOTALL)
+    (body,) = [body for body in bodies if '"steps"' in body]
+    scene.environment["AGENTAINER_AGENTS"] = str(ROOT / "examples" / "agents")
+    headers = {"Prefer": "wait=60", "Content-Type": "application/json"}
+    with httpx.Client(base_url=url_of(scene, scene.serve("up", "--port", "0"))) as http:
+        made = http.post("/workflows", content=body, headers=headers, timeout=70).json()
+    assert made["status"] == "completed", made
+    assert made["result"]["chunks"] == 10
