@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ..core.events import Failure
-from ..projections.documents import JobDocument, StepDocument
-from ..projections.listing import Summary
+from ..projections.documents import JobDocument, StepDocument, iso
+from ..projections.listing import StepSummary, Summary
 from ..projections.workflow import WorkflowStatus
 
 Json = Annotated[Any, Meta(description="Any JSON.")]
@@ -51,10 +52,25 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     links: Links
 
 
+class WorkflowSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page says about a workflow."""
+
+    id: str
+    name: str
+    status: str
+    version: int
+    created_at: str
+    updated_at: str
+    started_at: str | None
+    ended_at: str | None
+    tags: dict[str, str]
+    steps: list[StepSummary]
+
+
 class WorkflowPage(msgspec.Struct, frozen=True, kw_only=True):
     """Workflows, newest first. A page may be short, or empty, and not the last."""
 
-    items: list[Summary]
+    items: list[WorkflowSummary]
     #: Cursor of the next page; absent on the last one.
     next: str | UnsetType = UNSET
 
@@ -86,6 +102,25 @@ class StateValue(msgspec.Struct, frozen=True):
 
     key: str
     value: Json
+
+
+def summary_of(one: Summary) -> WorkflowSummary:
+    return WorkflowSummary(
+        id=one.id,
+        name=one.name,
+        status=one.status,
+        version=one.version,
+        created_at=_moment(one.created_at) or "",
+        updated_at=_moment(one.updated_at) or "",
+        started_at=_moment(one.started_at),
+        ended_at=_moment(one.ended_at),
+        tags=one.tags,
+        steps=one.steps,
+    )
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(round(moment.timestamp() * 1000))
 
 
 def links_of(workflow: str) -> Links:

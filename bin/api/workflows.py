@@ -26,7 +26,7 @@ from .operations import Answer, Links, Operation, Reply
 from .patterns import Cursor, Limit, Moment, Name, Tag, tags_of
 from .problems import FieldError, Problem
 from .reading import read_version, read_workflow
-from .resources import Workflow, WorkflowPage, relation
+from .resources import Workflow, WorkflowPage, relation, summary_of
 
 TagKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$")]
 TagValue = Annotated[str, Meta(max_length=256, pattern=r"^[^\x00-\x1f]*$")]
@@ -175,11 +175,12 @@ async def list_all(call: Call) -> Answer:
         created_to=_ms("created_before", query.created_before),
     )
     page = await read_page(call.log, wanted, _read_cursor(query.cursor), query.limit)
+    items = [summary_of(one) for one in page.items]
     if page.next is None:
-        return Answer(WorkflowPage(items=page.items))
+        return Answer(WorkflowPage(items=items))
     cursor = _write_cursor(page.next)
     return Answer(
-        WorkflowPage(items=page.items, next=cursor),
+        WorkflowPage(items=items, next=cursor),
         headers={"Link": relation("next", call.next_page(cursor=cursor))},
     )
 
