@@ -111,6 +111,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str
     command: tuple[str, ...] | None = None
     env: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     #: Text of JSON for AGENTAINER_INPUT; None hands over inputs, results and item.
     input: str | None = None
     network: str = "none"

@@ -290,6 +290,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str
     command: list[str] | None = None
     env: dict[str, str] = {}
+    #: Variables whose values only the launcher knows: what it calls them.
+    secrets: dict[str, str] = {}
     input: msgspec.Raw = NULL
     network: str = "none"
     memory_bytes: int | None = None

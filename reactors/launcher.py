@@ -380,6 +380,7 @@ def launch_of(workflow: str, event: e.JobRequested) -> Launch:
         image=spec.image,
         command=None if spec.command is None else tuple(spec.command),
         env=spec.env,
+        secrets=spec.secrets,
         input=bytes(spec.input).decode(),
         network=spec.network,
         limits=Limits(

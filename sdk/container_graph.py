@@ -111,6 +111,8 @@ class ContainerStep(
         | UnsetType
     ) = UNSET
     env: Annotated[dict[VariableName, Text], Meta(max_length=200)] = {}
+    #: Variables that get a secret of the launcher, and what it is called there.
+    secrets: Annotated[dict[VariableName, VariableName], Meta(max_length=200)] = {}
     #: JSON for AGENTAINER_INPUT; without it inputs, results and item.
     input: Any = UNSET
     depends_on: Annotated[list[StepName], Meta(max_length=500)] = []
@@ -223,6 +225,7 @@ def _container(workflow: str, step: ContainerStep) -> ContainerSpec:
         step.image,
         tuple(command) if command is not UNSET else None,
         step.env,
+        step.secrets,
         _json(step.input),
         step.network,
         _memory(workflow, step),

@@ -39,6 +39,7 @@ class ContainerWorkflow:
             "agent",
             fill_text(spec.image, scope),
             env={name: fill_text(text, scope) for name, text in spec.env.items()},
+            secrets=spec.secrets,
             command=_command(spec, scope),
             input=_input(spec, scope),
             network=spec.network,

@@ -60,6 +60,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     #: None runs what the image declares.
     command: tuple[str, ...] | None = None
     env: dict[str, str] = {}
+    #: Variables that get a secret of the launcher, and its name.
+    secrets: dict[str, str] = {}
     #: JSON of what the step hands over, `null` when nothing.
     input: str = "null"
     #: `none`, or the name of an existing network of the runtime.
