@@ -28,8 +28,8 @@ from ..core.tail import Tail
 from ..projections.abouts import Abouts
 from .positions import FeedPosition, Place, entry_order
 
-#: Entries in the ring, and per read.
-RING, READ = 5000, 500
+#: Entries in the ring, and per read; those that one follower is handed at a time.
+RING, READ, SHARE = 5000, 500, 100
 #: How long the feed is kept for a process that fell silent, and how often it says it is there, s.
 LEASE, RENEW = 60.0, 15.0
 
@@ -226,7 +226,7 @@ class Feed:
         ):
             await self._news.wait()
 
-    async def after(self, position: FeedPosition, limit: int = READ) -> list[Item]:
+    async def after(self, position: FeedPosition, limit: int = SHARE) -> list[Item]:
         """The next entries after a position, that of a place in the middle of one included.
 
         Raises Resync when they may no longer be complete.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from agentainer_flow.core.catalogue import asyncapi
 from agentainer_flow.core.settings import Settings
+from agentainer_flow.sdk import feed as feeds
 
 from .scene import Scene, event_of, open_scene
 
@@ -202,6 +204,30 @@ async def test_a_position_that_is_gone_is_told(idle: Scene) -> None:
     await write(idle, made["id"], "after")
     (live,) = await take(stream, 1)
     assert event_of(live)["data"]["changes"][0]["value"] == "after"
+
+
+async def test_a_reader_that_is_slow_misses_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More comes than sockets hold and than the ring keeps: the rest is read from Redis later."""
+    monkeypatch.setattr(feeds, "RING", 10)
+    ask = b"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    async with open_scene(settings, carried=False) as scene:
+        host, _, port = scene.url.removeprefix("http://").partition(":")
+        async with await anyio.connect_tcp(host, int(port)) as slow:
+            await slow.send(ask)
+            await slow.receive(1)
+            made = [
+                (await scene.create("greet", name=" " * 60_000))["id"].encode() for _ in range(300)
+            ]
+            found: list[bytes] = []
+            text = b""
+            with anyio.fail_after(30):
+                while len(found) < len(made):
+                    text = text[-42:] + await slow.receive()  # what is looked for has 43 bytes
+                    found += re.findall(rb'"partitionkey":"(\w{26})"', text)
+                    assert b"event: resync" not in text
+    assert found == made
 
 
 async def test_a_deleted_workflow_is_told(idle: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,8 +27,8 @@ async def stored(redis: Any, *, without: str = "") -> str:
         b"string": redis.get,
         b"hash": redis.hgetall,
         b"set": redis.smembers,
-        b"list": lambda key: redis.lrange(key, 0, -1),
-        b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"list": partial(redis.lrange, start=0, end=-1),
+        b"zset": partial(redis.zrange, start=0, end=-1),
         b"stream": redis.xrange,
     }
     found: list[Any] = []
