@@ -25,6 +25,7 @@ from ..core.log import EventLog
 from ..core.sizes import say_size
 from ..core.tokens import make_job_token
 from .capacity import Capacity
+from .leftovers import remove_ended
 from .log_keeper import LogKeeper
 from .runtimes.contract import (
     DEFAULT_MEMORY_BYTES,
@@ -266,34 +267,19 @@ class Launcher:
             await self._record(launch, token, e.JobCancelled, {})
             return
         if not await self._record_launch(launch, token, runtime, started):
-            await self._leave(launch, runtime)
+            await remove_ended(self._log, runtime, launch)
             return
         outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
             await runtime.remove(launch)
         else:
-            await self._leave(launch, runtime)
-
-    async def _leave(self, launch: Launch, runtime: Runtime) -> None:
-        """Another launcher has the job, or nobody: then nothing may be left of it."""
-        if not await self._log.is_unsettled(launch.workflow, launch.job):
-            await runtime.stop(launch)
-            await runtime.remove(launch)
+            await remove_ended(self._log, runtime, launch)
 
     async def _get_runtime(self) -> Runtime:
         async with self._opening:
             if self._runtime is None:
                 self._runtime = await self._open_runtime()
-                await self._sweep(self._runtime)
             return self._runtime
-
-    async def _sweep(self, runtime: Runtime) -> None:
-        """Remove what a launcher left behind that died between recording an end and removing."""
-        for workflow, job in await runtime.leftovers():
-            if not await self._log.is_unsettled(workflow, job):
-                launch = Launch(workflow=workflow, step="", index=0, attempt=0, job=job, image="")
-                await self._leave(launch, runtime)
-                log.info("launcher.removed_leftover", workflow=workflow, job=job)
 
     async def _record_launch(
         self, launch: Launch, token: str, runtime: Runtime, started: Started

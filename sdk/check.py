@@ -39,7 +39,7 @@ from .check_keys import KeyReader, unowned
 from .check_remains import find_remains
 
 #: How often to look, and seconds between two looks.
-LOOKS, PAUSE = 3, 2.0
+LOOKS, PAUSE = 4, 2.0
 
 
 class Question(msgspec.Struct, frozen=True):

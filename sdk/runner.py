@@ -25,6 +25,7 @@ from ..reactors.engine import Engine
 from ..reactors.hop import Hops
 from ..reactors.lane import Lane
 from ..reactors.launcher import Launcher
+from ..reactors.leftovers import remove_leftovers
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
@@ -157,4 +158,6 @@ class _Runner:
         self._progress.show(view)
 
     async def _open_runtime(self) -> Runtime:
-        return await open_runtime(self._log.settings, await self._log.installation())
+        runtime = await open_runtime(self._log.settings, await self._log.installation())
+        await remove_leftovers(self._log, runtime)
+        return runtime

@@ -18,15 +18,20 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import structlog
 
+from ..core.errors import RuntimeUnavailable
 from ..core.ids import new_session
 from ..core.log import EventLog
 from ..reactors.capacity import Capacity
+from ..reactors.leftovers import remove_leftovers
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
 from ..reactors.share import Share
 from .graph import WorkflowCode
 from .partition import Common, PartitionRoles
+
+log = structlog.get_logger()
 
 REACTORS = ("scheduler", "clock", "janitor")
 ROLES = (*REACTORS, "worker", "launcher")
@@ -43,6 +48,7 @@ class Service:
         self._log = log
         self._runtime: Runtime | None = None
         self._opening = anyio.Lock()
+        self._has_launcher = "launcher" in roles
         names = {role: new_session(role) for role in ROLES if role in roles}
         self._share = (
             Share(log, names["scheduler"])
@@ -74,6 +80,8 @@ class Service:
             async with anyio.create_task_group() as tasks:
                 if self._share:
                     tasks.start_soon(self._share.run)
+                if self._has_launcher:
+                    tasks.start_soon(self._keep_clean)
                 for partition in self._partitions:
                     partition.start(tasks)
                 task_status.started()
@@ -86,11 +94,22 @@ class Service:
         finally:
             with anyio.move_on_after(FAREWELL, shield=True):
                 await self._in_all(PartitionRoles.hand_over)
+                if self._runtime:
+                    await self._runtime.close()
 
     async def _in_all(self, do: Callable[[PartitionRoles], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as tasks:
             for partition in self._partitions:
                 tasks.start_soon(do, partition)
+
+    async def _keep_clean(self) -> None:
+        """Remove for ever what launchers left on this host that died."""
+        while True:
+            try:
+                await remove_leftovers(self._log, await self._get_runtime())
+            except RuntimeUnavailable as error:
+                log.debug("launcher.cannot_clean", problem=str(error))
+            await anyio.sleep(self._log.settings.lease)
 
     async def _get_runtime(self) -> Runtime:
         """One for all launchers here: it bounds how many containers start at a time."""

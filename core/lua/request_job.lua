@@ -2,7 +2,8 @@
 --
 -- Looking whether this task already has an agent of that name and recording the new one are one,
 -- so a body that is re-run after a crash finds the agent instead of paying for a second. Only the
--- holder of the task may ask. An agent that failed is launched anew: that is a retry.
+-- holder of the task may ask. An agent that failed, or is being stopped, is launched anew: that is a
+-- retry.
 --
 -- call: id, step, index, token, effect, base (job id of the first launch), rest (JSON of the event
 --       without step, index and job), [memory (bytes that it asks for)]
@@ -19,7 +20,9 @@ if effect then
   if redis.call('HGET', workflow_key(call.id, 'effects'), asked) == job then
     return reply({ 'found', job, kind, data })  -- the same call, whose reply was lost
   end
-  if kind ~= 'job.failed' and kind ~= 'job.cancelled' then return reply({ 'found', job, kind, data }) end
+  local record = load_job(call.id, job)
+  local is_over = kind == 'job.failed' or kind == 'job.cancelled' or (record and record.state == 'stopping')
+  if not is_over then return reply({ 'found', job, kind, data }) end
   launch = tonumber(n) + 1
 end
 

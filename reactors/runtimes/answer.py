@@ -36,6 +36,10 @@ class BadAnswer(Exception):
     """Raised inside this package when a success comes without a usable result."""
 
 
+class LostAnswer(Exception):
+    """Raised inside this package when the answer may be in output that is lost."""
+
+
 def outcome(
     launch: Launch, ending: Ending, output: Output, result: Path, limit: int = RESULT_LIMIT
 ) -> Outcome:
@@ -47,6 +51,8 @@ def outcome(
             answer = _read_answer(result, output, limit)
         except BadAnswer as error:
             kind, reason = "bad_result", str(error)
+        except LostAnswer as error:
+            kind, reason = "lost", str(error)
     return Outcome(
         kind=kind,
         reason=reason,
@@ -86,7 +92,12 @@ def _read_answer(result: Path, output: Output, limit: int) -> str:
         return _checked(raw)
     try:
         return _checked(output.last_stdout)
-    except BadAnswer:
+    except BadAnswer as error:
+        if output.has_gaps:
+            raise LostAnswer(
+                "it ended well, but Docker was away while it ran, and lost what it printed then; "
+                "an answer in the file at AGENTAINER_RESULT_PATH would be here"
+            ) from error
         return "null"
 
 

@@ -40,7 +40,7 @@ class ContainerLog:
     def __init__(self, daemon: Daemon, container: str, output: Output) -> None:
         self._daemon = daemon
         self._path = f"/containers/{container}/logs"
-        self._output = output
+        self.output = output
         self._handover = Handover()
         self._over = threading.Event()
         self._done = anyio.Event()
@@ -86,7 +86,7 @@ class ContainerLog:
             last = self._over.wait(_AGAIN_S if self._stream else 0)
             with suppress(*CONNECTION_ERRORS):
                 self._pass_on(follow=not last)
-        self._handover.put(self._output.finish(time.time_ns() // 1_000_000))
+        self._handover.put(self.output.finish(time.time_ns() // 1_000_000))
         self._handover.finish()
 
     def _pass_on(self, *, follow: bool) -> None:
@@ -110,7 +110,7 @@ class ContainerLog:
         self._frames += 1
         if not self._seen[name].reach(stamp, last=frame.endswith(b"\n")):
             return []
-        return self._output.feed(name, frame[_STAMP + 1 :], _ts_ms(stamp))
+        return self.output.feed(name, frame[_STAMP + 1 :], _ts_ms(stamp))
 
     def _since(self) -> str:
         last = max(position.stamp for position in self._seen.values())

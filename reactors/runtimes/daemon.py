@@ -39,6 +39,11 @@ _BACKOFF_S = 5.0
 CONNECTION_ERRORS = (requests.RequestException, HTTPError, OSError)
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Whether only time has passed: the daemon may be there all the same."""
+    return isinstance(error, requests.Timeout | TimeoutError) or "timed out" in str(error)
+
+
 class Api(Protocol):
     """The part of docker.APIClient that is used here, typed."""
 

@@ -40,7 +40,7 @@ from .container import (
 )
 from .container_log import ContainerLog
 from .contract import Launch, Outcome, Permit, Sink, Started, always
-from .daemon import CONNECTION_ERRORS, Daemon, Info, patiently
+from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout, patiently
 from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
@@ -250,17 +250,18 @@ class DockerRuntime:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.copy, sink)
             tasks.start_soon(self._keep_time, launch, container.state)
-            ended = await self._ended(container, self._folder(launch).name)
+            ended = await self._ended(container, self._folder(launch).name, log.output)
             await log.finish()
             tasks.cancel_scope.cancel()
         return ended
 
-    async def _ended(self, now: Container | None, name: str) -> Container | None:
+    async def _ended(self, now: Container | None, name: str, output: Output) -> Container | None:
         """Wait until an inspect says that it does not run, or that it is gone (None)."""
         while now is not None and now.state.running:
             try:
                 await self._daemon.wait(name)
-            except (RuntimeUnavailable, *CONNECTION_ERRORS):
+            except (RuntimeUnavailable, *CONNECTION_ERRORS) as error:
+                output.has_gaps |= not is_timeout(error)
                 await anyio.sleep(_AGAIN_S)
             now = await patiently(lambda: self._inspect(name))
         return now

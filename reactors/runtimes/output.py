@@ -27,6 +27,8 @@ class Output:
 
     def __init__(self, answer_limit: int, hidden: Sequence[str] = ()) -> None:
         self._hidden = hidden
+        #: Set when whoever keeps the output was away: what was printed then is lost.
+        self.has_gaps = False
         self._cutters = {"stdout": _Cutter(answer_limit), "stderr": _Cutter(0)}
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 

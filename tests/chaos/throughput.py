@@ -1,7 +1,7 @@
 """How many tasks a second come through, first in peace and then under faults.
 
-A number of users each start one workflow after the other, so that the system always has as much to
-do as it can take.
+Users each start one workflow after the other. There are so many that the system has as much to do as
+it can take also while a part of them waits for a lease to run out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .driver import Driver
 from .schedule import Start
 
 #: Users, and tasks of the fan-out that each starts.
-USERS, SIZE = 16, 50
+USERS, SIZE = 300, 50
 #: Seconds between two looks of a user.
-LOOK = 0.1
+LOOK = 1.0
 
 
 class Throughput(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,6 @@ import pytest
 
 from agentainer_flow.core.bell import Bell
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.capacity import Capacity
 from agentainer_flow.reactors.launcher import Launcher
 from agentainer_flow.reactors.runtimes.contract import Launch, Permit, Started, always
@@ -35,14 +33,6 @@ class Slow(ProcessRuntime):
             return await super().start(launch, may_begin)
         finally:
             self.left.set()
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
-    log = EventLog(settings, settings.redis_url or "")
-    await log.open()
-    yield log
-    await log.close()
 
 
 async def ask_for_agent(log: EventLog, folder: Path) -> Bench:

@@ -346,6 +346,23 @@ async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:
     assert await record(bench, "l/1", "job.cancelled") == "stopping"
 
 
+async def test_retry_gets_an_agent_of_its_own_while_the_last_one_is_stopped(bench: Bench) -> None:
+    await bench.queue(0)
+    await bench.claim(1)
+    await bench.scripts.request_job("w1", **job())
+    await claim_jobs(bench, "l/1")
+    await bench.scripts.stop_job("w1", step="a", index=0, token="s/1", job="a-0-x")
+    await bench.scripts.hand_back(0, session="s")
+    await bench.claim(1, "t/1")
+
+    again = await bench.scripts.request_job("w1", **job(token="t/1"))
+    assert await record(bench, "l/1", "job.cancelled") == "stopping"
+
+    assert again == Found("a-0-x~2")
+    assert await bench.scripts.request_job("w1", **job(token="t/1")) == again
+    assert await claim_jobs(bench, "l/2") == ["a-0-x~2"]
+
+
 async def test_agent_nobody_took_yet_is_cancelled_at_once(bench: Bench) -> None:
     await bench.queue(0)
     await bench.claim(1)

@@ -469,7 +469,7 @@ class Machine(RuleBasedStateMachine):
         assert isinstance(answer, Found)
         if answer.job not in flow.jobs:
             family = [job for job in flow.jobs.values() if job.id.partition("~")[0] == base]
-            assert all(job.settled for job in family)
+            assert all(job.settled or job.state == "stopping" for job in family)
             flow.jobs[answer.job] = Job(answer.job, task.step, task.index, memory=memory or 1)
 
     @precondition(lambda self: any(flow.unsettled() for flow in self.model.flows.values()))

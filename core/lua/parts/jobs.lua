@@ -9,11 +9,15 @@ local function save_job(id, job, record)
   redis.call('HSET', workflow_key(id, 'jobs'), job, cjson.encode(record))
 end
 
--- A settled job leaves its outcome as the recorded effect of the task that asked for it.
+-- A settled job leaves its outcome as the recorded effect of the task that asked for it, unless
+-- that was launched anew meanwhile.
 local function finish_job(log, job, record, kind, data)
+  local effects = workflow_key(log.id, 'effects')
   redis.call('HDEL', workflow_key(log.id, 'jobs'), job)
-  redis.call('HSET', workflow_key(log.id, 'effects'), record.effect,
-    record.launch .. ' ' .. job .. ' ' .. kind .. ' ' .. data)
+  local launch = string.match(redis.call('HGET', effects, record.effect) or '', '^%d+')
+  if not launch or tonumber(launch) <= record.launch then
+    redis.call('HSET', effects, record.effect, record.launch .. ' ' .. job .. ' ' .. kind .. ' ' .. data)
+  end
   if record.token ~= '' then count_claim(string.match(record.token, '^(.*)/'), log.id .. '|', -1) end
   ring_bell(log.lane, 'settled', log.id, job)
 end

@@ -256,6 +256,21 @@ async def test_an_agent_that_ends_while_the_daemon_is_away_is_harvested(
     assert seen.texts() == ["ready", "7"]
 
 
+async def test_answer_that_may_be_lost_is_not_taken_for_none(
+    bench: Bench, installation: str, root: Path
+) -> None:
+    # What an agent prints while its daemon restarts is in no log; it had succeeded with null.
+    job = launch("import time; print('ready', flush=True); time.sleep(0.5)")
+    async with (
+        through_proxy(installation, root) as (cut_off, proxy),
+        cut_off.following(job) as seen,
+    ):
+        await seen.until("ready")
+        proxy.cut()
+    assert (seen.outcome.kind, seen.outcome.exit_code) == ("lost", 0)
+    assert "AGENTAINER_RESULT_PATH" in seen.outcome.reason
+
+
 async def test_a_start_without_connection_says_so_and_can_be_repeated(
     bench: Bench, installation: str, root: Path
 ) -> None:
