@@ -1,7 +1,7 @@
 """How many tasks a second come through, first in peace and then under faults.
 
-Users each start one workflow after the other. There are so many that the system has as much to do as
-it can take also while a part of them waits for a lease to run out.
+Users each start one workflow after the other. There are so many that the system has as much to do
+as it can take also while a part of them waits for a lease to run out.
 """
 
 from __future__ import annotations
