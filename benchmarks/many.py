@@ -15,7 +15,7 @@ from .figures import Measured
 from .flows import FiveSteps
 from .processes import Process
 from .runs import Run, copies, count_in, run_all, until
-from .stage import ENGINE, Stage, worker
+from .stage import ENGINE, Stage, up, worker
 
 STEPS = 5
 WARM_UP = 20
@@ -25,6 +25,24 @@ SAMPLE = 50
 
 def measure(stage: Stage) -> Measured:
     count = 100 if stage.quick else 2_000
+    return {**_in_two_processes(stage, count), **_in_one_process(stage, count)}
+
+
+def _in_one_process(stage: Stage, count: int) -> Measured:
+    """With `agentainer up`, where results hop."""
+    with stage.empty(), stage.serving(up("FiveSteps")) as processes:
+
+        async def main() -> Measured:
+            async with connect() as log:
+                await run_many(log, processes, WARM_UP)
+                lasted_s = all_lasted_s(await run_many(log, processes, count))
+                return {"up_workflows_per_s": count / lasted_s}
+
+        measured = run_loop(main)
+        return {**measured, "up_peak_mb": processes[0].peak_memory_mb()}
+
+
+def _in_two_processes(stage: Stage, count: int) -> Measured:
     settings = {"LEASE": "1"} if stage.quick else {}
     with stage.empty(**settings), stage.serving(ENGINE, worker("FiveSteps")) as processes:
 

@@ -62,6 +62,11 @@ def worker(*classes: str) -> tuple[str, ...]:
     return ("worker", *(f"{FLOWS}:{name}" for name in classes))
 
 
+def up(*classes: str) -> tuple[str, ...]:
+    """One process with all roles."""
+    return ("up", *(f"{FLOWS}:{name}" for name in classes))
+
+
 @contextmanager
 def only_settings(given: dict[str, str]) -> Generator[None]:
     """Have these AGENTAINER_ variables and no others."""

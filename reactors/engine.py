@@ -131,16 +131,29 @@ class Engine:
         for entry in entries:
             if entry.workflow not in self._ended and self._is_news(entry):
                 news.setdefault(entry.workflow, []).append(entry)
-        taken: list[Held] = []
-        for workflow, found in news.items():
-            events = [one for entry in found for one in entry.events()]
-            if held := await self._take(workflow, events, found[0].previous):
-                taken.append(held)
+        taken = await self._take_all(news)
         try:
             await self.advance(taken)
         finally:
             for held in taken:
                 held.release()
+
+    async def _take_all(self, news: dict[str, list[FeedEntry]]) -> list[Held]:
+        """Bring workflows up to date; logs that have to be read for that are read together."""
+        taken: dict[str, Held] = {}
+
+        async def take(workflow: str, found: list[FeedEntry]) -> None:
+            events = [one for entry in found for one in entry.events()]
+            if held := await self._take(workflow, events, found[0].previous):
+                taken[workflow] = held
+
+        async with anyio.create_task_group() as tasks:
+            for workflow, found in news.items():
+                if self.holdings.get(workflow):
+                    await take(workflow, found)
+                else:
+                    tasks.start_soon(take, workflow, found)
+        return [taken[workflow] for workflow in news if workflow in taken]
 
     def _is_news(self, entry: FeedEntry) -> bool:
         """Not what we know already, because we read it from the log."""

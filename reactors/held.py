@@ -12,8 +12,9 @@ from ..core.definition import Definition
 from ..projections.workflow import WorkflowView
 from .binding import Cache
 
-#: Workflows in memory; one that is wanted again after that is folded from its log.
-MOST = 5000
+#: Events that the workflows in memory have together, of some 0.5 KB each there. A workflow that is
+#: wanted again after it had to go is folded from its log.
+MOST = 400_000
 
 
 class Held:
@@ -30,6 +31,8 @@ class Held:
         self.is_proven = is_proven
         self.definition = definition
         self.cache = Cache()
+        #: Events that it was counted with.
+        self.counted = 0
         self.is_busy = False
         #: Set at the next release; there is one only while somebody waits for that.
         self._released: anyio.Event | None = None
@@ -68,29 +71,39 @@ class Holdings:
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, Held] = OrderedDict()
+        self._events = 0
 
     def get(self, workflow: str) -> Held | None:
         held = self._held.get(workflow)
         if held:
             self._held.move_to_end(workflow)
+            self._count(held)
         return held
+
+    def _count(self, held: Held) -> None:
+        self._events += held.view.version - held.counted
+        held.counted = held.view.version
 
     def add(self, held: Held) -> Held:
+        self.drop(held.view.id)
         self._held[held.view.id] = held
-        if len(self._held) > MOST:
-            self._forget_oldest()
+        self._count(held)
+        while self._events > MOST and (oldest := self._oldest_besides(held)):
+            self.drop(oldest)
         return held
 
-    def _forget_oldest(self) -> None:
-        oldest = next((name for name, held in self._held.items() if not held.is_busy), None)
-        if oldest:
-            del self._held[oldest]
+    def _oldest_besides(self, added: Held) -> str | None:
+        return next(
+            (x.view.id for x in self._held.values() if not x.is_busy and x is not added), None
+        )
 
     def drop(self, workflow: str) -> None:
-        self._held.pop(workflow, None)
+        if held := self._held.pop(workflow, None):
+            self._events -= held.counted
 
     def clear(self) -> None:
         self._held.clear()
+        self._events = 0
 
     def all(self) -> list[Held]:
         return list(self._held.values())

@@ -107,7 +107,7 @@ class Service:
         while True:
             try:
                 await remove_leftovers(self._log, await self._get_runtime())
-            except RuntimeUnavailable as error:
+            except (RuntimeUnavailable, OSError) as error:
                 log.debug("launcher.cannot_clean", problem=str(error))
             await anyio.sleep(self._log.settings.lease)
 

@@ -147,10 +147,10 @@ def _named(path: Path) -> Identity | None:
 
 def _try_lock(path: Path) -> int | None:
     """Lock the folder, or give None when somebody else has it or deleted it in between."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):  # it was there, and is no more
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

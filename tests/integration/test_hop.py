@@ -14,6 +14,7 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.documents import document
 from agentainer_flow.projections.workflow import fold
+from agentainer_flow.reactors import held
 from agentainer_flow.sdk.connections import connect
 
 from ..fundamentals.serving import serving
@@ -110,6 +111,17 @@ async def test_workflows_that_share_their_calls_hop_all_the_same(
         entries = await redis.xrange("flow:0:shared:feed")
     results = sum(fields[b"e"].count(b'"task.completed"') for _, fields in entries)
     assert results < 80  # of 160; what went the long way is on the feed
+
+
+async def test_workflows_that_had_to_go_from_memory_go_on(
+    settings: Settings, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "MOST", 30)  # two or three of them
+    async with serving(settings, Chain):
+        handles = [await Chain().astart() for _ in range(40)]
+        assert [await handle.result(timeout=30) for handle in handles] == [4] * 40
+    for handle in handles:
+        assert [x.type for x in await log.read(handle.id)].count("task.started") == 4
 
 
 async def test_guess_that_was_wrong_costs_nothing_but_time(
