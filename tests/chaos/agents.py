@@ -207,4 +207,13 @@ class DockerAgents:
         if self._daemon:
             self._daemon.terminate()
             self._daemon.wait()
+        self._kill_shims()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _kill_shims(self) -> None:
+        """A daemon that was killed leaves processes that its successors know nothing of."""
+        socket = f"{self._folder}/exec/containerd/containerd.sock".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if socket in (process / "cmdline").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
