@@ -183,6 +183,16 @@ class ClaimedJobs(msgspec.Struct, array_like=True):
     awaited: AwaitedJob | None = None
 
 
+class ClaimedDelivery(msgspec.Struct, array_like=True):
+    id: str
+    webhook: str
+    #: The CloudEvent as JSON.
+    message: str
+    #: JSON of those made before, and how many of them belong to an earlier round.
+    attempts: str
+    round: int
+
+
 class Found(msgspec.Struct, frozen=True):
     """The agent exists. `type` and `data` are its last event's when it has settled, else empty."""
 

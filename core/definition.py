@@ -102,6 +102,28 @@ class Concurrency(msgspec.Struct, frozen=True):
     limit: int
 
 
+class ContainerSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a container step launches, once per task. Sizes are bytes, durations seconds.
+
+    Texts may refer to inputs, results and items: `${input.source}`, `${results.fetch.path}`.
+    """
+
+    image: str
+    command: tuple[str, ...] | None = None
+    env: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    #: Text of JSON for AGENTAINER_INPUT; None hands over inputs, results and item.
+    input: str | None = None
+    network: str = "none"
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+    #: Text of JSON: the count or list that the step fans out over, when the graph says it.
+    items: str | None = None
+
+
 class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A node of the graph."""
 
@@ -115,7 +137,9 @@ class StepSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     queue_timeout_s: float | None = None
     queue: str = "default"
     concurrency: Concurrency | None = None
-    kind: Literal["function"] = "function"
+    kind: Literal["function", "container"] = "function"
+    #: What a step of kind `container` launches.
+    container: ContainerSpec | None = None
 
     @property
     def limits(self) -> str:

@@ -66,12 +66,55 @@ class WorkflowNotFound(FlowError):
         self.workflow_id = workflow_id
 
 
+class EventsLost(FlowError):
+    """Raised when events after a position are no longer on the feed; logs still have them.
+
+    `position` is where one can go on, with what comes from then on.
+    """
+
+    def __init__(self, position: str) -> None:
+        super().__init__(
+            "events after that position are no longer on the feed: begin anew with after=0, or go "
+            f"on from {position}"
+        )
+        self.position = position
+
+
 class IdempotencyConflict(FlowError):
     """Raised when an idempotency key comes again with another content."""
 
 
+class DefinitionNotFound(FlowError):
+    """Raised when no definition of a name is registered."""
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        listed = f"; registered: {', '.join(known)}" if known else ""
+        super().__init__(
+            f"no definition {name!r} is registered; whoever serves its code registers it "
+            f"(agentainer up MODULE:CLASS){listed}"
+        )
+        self.name = name
+
+
 class Refused(FlowError):
     """Raised when the log refuses a command because of the workflow's status."""
+
+    def __init__(self, message: str, *, status: str = "", version: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.version = version
+
+
+class VersionConflict(FlowError):
+    """Raised when a workflow has another version than the one a command was meant for."""
+
+    def __init__(self, workflow_id: str, expected: int, version: int) -> None:
+        super().__init__(
+            f"workflow {workflow_id} has version {version}, expected {expected}: read it again"
+        )
+        self.workflow_id = workflow_id
+        self.expected = expected
+        self.version = version
 
 
 class QueueFull(FlowError):

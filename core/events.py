@@ -41,6 +41,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base of all events. They hold plain values only, so no garbage collector has to look."""
 
     type: ClassVar[str] = ""
+    #: Grows when what a type's fields mean changes; new fields with defaults leave it.
+    schema: ClassVar[int] = 1
 
 
 class WorkflowCreated(Event, frozen=True):
@@ -124,6 +126,12 @@ class WorkflowCancelled(Event, frozen=True):
 
     type: ClassVar[str] = "workflow.cancelled"
     reason: str = ""
+
+
+class WorkflowDeleted(Event, frozen=True):
+    """All that was stored of the run is gone. Only on the feed: there is no log left to hold it."""
+
+    type: ClassVar[str] = "workflow.deleted"
 
 
 class StepScheduled(Event, frozen=True):
@@ -282,6 +290,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str
     command: list[str] | None = None
     env: dict[str, str] = {}
+    #: Variables whose values only the launcher knows: what it calls them.
+    secrets: dict[str, str] = {}
     input: msgspec.Raw = NULL
     network: str = "none"
     memory_bytes: int | None = None
@@ -349,6 +359,7 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowCompleted,
         WorkflowFailed,
         WorkflowCancelled,
+        WorkflowDeleted,
         StepScheduled,
         TasksQueued,
         StepCompleted,

@@ -35,7 +35,24 @@
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
     flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
+    flow:<p>:delivery:<delivery>       HASH    one message to one webhook, and how it went
+    flow:<p>:due                       ZSET    webhooks with deliveries to make, by when (ms)
+    flow:<p>:due:<webhook>             ZSET    the deliveries, by when (ms)
+    flow:<p>:sent:<webhook>            ZSET    its newest deliveries, by when they were planned
+    flow:webhooks                      HASH    id -> webhook, with its secrets
+    flow:webhooks:state                HASH    id -> since when it fails, whether it is disabled
+    flow:<p>:sub:<name>:queue:<id>     LIST    events of one workflow for a subscription to handle
+    flow:<p>:sub:<name>:due            ZSET    workflows with such events, by when (ms)
+    flow:<p>:sub:<name>:claims         HASH    workflow -> who handles its first event, and tries
+    flow:<p>:sub:<name>:parked         STREAM  events that could not be handled
+    flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
+    flow:subscriptions                 HASH    name -> what a durable subscription wants
+    flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
     flow:definitions                   HASH    digest -> definition
+    flow:registered                    HASH    name -> what is known of its latest definition
+    flow:request:<digest>              STRING  first answer to a request with an idempotency key
+    flow:tokens                        HASH    id -> hash, scope and end of an API token
+    flow:secret                        STRING  what tokens of agents are signed with
     flow:queues                        HASH    limits and depths of queues
     flow:running                       HASH    tasks that run, per queue and concurrency key
     flow:waiting                       HASH    tasks that are ready, per queue
@@ -50,7 +67,11 @@ workflow that runs inside the process that called `run()`.
 
 Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
 event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
-used; a private lane's keys are deleted when its workflow ends or moves to the shared lane.
+used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
+the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
+feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
+for a week after it was made or given up, the list of a webhook's until the webhook is deleted. What
+a subscription has lives until it is closed, its queues until they are empty.
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.
@@ -70,6 +91,11 @@ class Keys:
         self.prefix = f"{namespace}:" if namespace else ""
         self.partitions = partitions
         self.definitions = f"{self.prefix}flow:definitions"
+        self.webhooks = f"{self.prefix}flow:webhooks"
+        self.webhook_states = f"{self.prefix}flow:webhooks:state"
+        self.tokens = f"{self.prefix}flow:tokens"
+        self.secret = f"{self.prefix}flow:secret"
+        self.registered = f"{self.prefix}flow:registered"
         self.confirmed = f"{self.prefix}flow:confirmed"
         self.installation = f"{self.prefix}flow:installation"
         self.fixed_partitions = f"{self.prefix}flow:partitions"

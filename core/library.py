@@ -13,7 +13,17 @@ from functools import cache
 from importlib import resources
 
 #: What scripts share, each part made of those before it.
-PARTS = ("leases", "rings", "timers", "jobs", "settling", "starting", "committing", "claiming")
+PARTS = (
+    "leases",
+    "rings",
+    "timers",
+    "jobs",
+    "settling",
+    "starting",
+    "committing",
+    "claiming",
+    "deliveries",
+)
 
 _FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"
 

@@ -14,7 +14,7 @@ from .connection import Connection
 from .definition import Definition
 from .endings import Endings
 from .errors import SettingsError, WorkflowNotFound
-from .events import Blob, Recorded, decode_event
+from .events import Blob, Recorded, WorkflowCreated, decode_event
 from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
@@ -166,10 +166,9 @@ class EventLog:
         return (word or b"").decode()
 
     async def name(self, workflow: str) -> str:
-        """The name of a workflow's definition."""
-        key = self.keys.workflow(workflow, "meta")
-        word: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "name"))
-        return (word or b"").decode()
+        """The name of a workflow's definition. Raises WorkflowNotFound."""
+        created = (await self.read_one(workflow, 1)).event
+        return created.name if isinstance(created, WorkflowCreated) else ""
 
     async def is_unsettled(self, workflow: str, job: str) -> bool:
         """Whether an agent has yet to end."""

@@ -16,6 +16,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from .answers import (
     Appended,
     Claim,
+    ClaimedDelivery,
     ClaimedJobs,
     ClaimedStep,
     CommandOutcome,
@@ -79,6 +80,8 @@ class _Requested(msgspec.Struct):
 
 _requested = msgspec.json.Decoder(_Requested).decode
 _claimed_jobs = msgspec.msgpack.Decoder(ClaimedJobs).decode
+_claimed_events = msgspec.msgpack.Decoder(tuple[list[tuple[str, str, int]], int]).decode
+_claimed_deliveries = msgspec.msgpack.Decoder(tuple[list[ClaimedDelivery], int]).decode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -324,6 +327,38 @@ class Scripts:
             case _:
                 return Lost()
 
+    async def write_state(
+        self,
+        workflow: str,
+        *,
+        by: str,
+        changes: list[dict[str, Any]],
+        key: str,
+        version: int | None = None,
+    ) -> list[str | None] | Missing | Ended | Conflict | StateRefused:
+        """`change_state` for whoever holds no task, if the workflow has the expected version."""
+        given = {} if version is None else {"version": version}
+        answer = await self._run(
+            "state",
+            self._keys.partition(workflow),
+            id=workflow,
+            by=by,
+            changes=changes,
+            key=key,
+            **given,
+        )
+        match _decode(answer):
+            case ["appended", values]:
+                return [value or None for value in values]
+            case ["ended", status]:
+                return Ended(status)
+            case ["refused", name, problem]:
+                return StateRefused(name, problem)
+            case ["conflict", found, status]:
+                return Conflict(found, status)
+            case _:
+                return Missing()
+
     async def record_effect(
         self,
         workflow: str,
@@ -428,6 +463,163 @@ class Scripts:
         """Keep lines (ts in ms, stream, text) that follow `after` others; 0 begins anew."""
         call = {"id": workflow, "job": job, "lines": lines, "max": limit, "after": after}
         await self._run("write_logs", self._keys.partition(workflow), **call)
+
+    async def delete(
+        self, workflow: str, *, steps: list[str], jobs: list[str], version: int | None = None
+    ) -> CommandOutcome:
+        """Delete all that is stored of a run that has ended or has not begun."""
+        call = {"id": workflow, "steps": steps, "jobs": jobs}
+        given = {"version": version} if version is not None else {}
+        answer = await self._run("delete", self._keys.partition(workflow), **call, **given)
+        outcome: CommandOutcome = _outcome_of(_decode(answer))
+        return outcome
+
+    async def remember_request(
+        self, name: str, *, content: str, answer: str = "", ttl_ms: int
+    ) -> tuple[str, str]:
+        """Keep what a request asked for, later its answer; returns (content, answer) that stand."""
+        call = {"name": name, "content": content, "answer": answer, "ttl_ms": ttl_ms}
+        first, stands = _decode(await self._run("remember_request", 0, **call))
+        return str(first), str(stands)
+
+    async def follow_feed(
+        self, partition: int, *, follower: str, lease_ms: int
+    ) -> tuple[str, bool]:
+        """Have the partition's feed kept for us as well, for a while (0: no longer).
+
+        Returns the id of its last entry, and whether the feed was made.
+        """
+        call = {"follower": follower, "lease_ms": lease_ms}
+        last, made = _decode(await self._run("follow_feed", partition, **call))
+        return str(last), bool(made)
+
+    async def tend_feed(self, partition: int, *, keep_ms: int, keep_entries: int) -> None:
+        """Cut the partition's feed behind its readers, or delete it when it has none."""
+        call = {"keep_ms": keep_ms, "keep_entries": keep_entries}
+        await self._run("tend_feed", partition, **call)
+
+    async def open_group(self, partition: int, *, group: str, close: bool = False) -> None:
+        """Have a consumer group on the partition's feed, from now on; or close it."""
+        call = {"group": group, **({"close": True} if close else {})}
+        await self._run("open_group", partition, **call)
+
+    async def plan_deliveries(
+        self,
+        partition: int,
+        *,
+        group: str,
+        start: str,
+        end: str,
+        deliveries: list[tuple[str, str, str]],
+        kept: int,
+    ) -> bool:
+        """Plan (id, webhook, message) and move the group from `start` to `end`; False: elsewhere.
+
+        Of each webhook the newest `kept` stay listed.
+        """
+        call = {"group": group, "from": start, "to": end, "deliveries": deliveries, "kept": kept}
+        return bool(_decode(await self._run("plan_deliveries", partition, **call)))
+
+    async def claim_deliveries(
+        self,
+        partition: int,
+        *,
+        token: str,
+        want: int,
+        each: int,
+        busy: dict[str, int] | None = None,
+        lease_ms: int,
+    ) -> tuple[list[ClaimedDelivery], int]:
+        """What is due, and the ms until more is; -1 when nothing is planned.
+
+        One webhook gets at most `each` less what it has under way already (`busy`).
+        """
+        call = {
+            "token": token,
+            "want": want,
+            "each": each,
+            "busy": busy or {},
+            "lease_ms": lease_ms,
+        }
+        return _claimed_deliveries(await self._run("claim_deliveries", partition, **call))
+
+    async def settle_delivery(
+        self,
+        partition: int,
+        *,
+        delivery: str,
+        token: str,
+        attempt: str,
+        state: str,
+        delay_ms: int,
+        keep_ms: int,
+    ) -> bool:
+        """Note an attempt (JSON) and what follows; False when somebody else has claimed it."""
+        call = {
+            "id": delivery,
+            "token": token,
+            "attempt": attempt,
+            "state": state,
+            "delay_ms": delay_ms,
+            "keep_ms": keep_ms,
+        }
+        return bool(_decode(await self._run("settle_delivery", partition, **call)))
+
+    async def redeliver(self, partition: int, *, delivery: str, webhook: str) -> bool:
+        """Send it once more; False when there is none of that webhook."""
+        call = {"id": delivery, "webhook": webhook}
+        return bool(_decode(await self._run("redeliver", partition, **call)))
+
+    async def plan_subscription(
+        self,
+        partition: int,
+        *,
+        name: str,
+        group: str,
+        start: str,
+        end: str,
+        messages: list[tuple[str, str]],
+    ) -> bool:
+        """Queue (workflow, event as JSON) and move the group from `start` to `end`."""
+        call = {"name": name, "group": group, "from": start, "to": end, "messages": messages}
+        return bool(_decode(await self._run("plan_subscription", partition, **call)))
+
+    async def claim_subscription(
+        self, partition: int, *, name: str, token: str, want: int, lease_ms: int
+    ) -> tuple[list[tuple[str, str, int]], int]:
+        """(workflow, event as JSON, tries before) that are due; ms until more is, -1 for none."""
+        call = {"name": name, "token": token, "want": want, "lease_ms": lease_ms}
+        return _claimed_events(await self._run("claim_subscription", partition, **call))
+
+    async def settle_subscription(
+        self,
+        partition: int,
+        *,
+        name: str,
+        workflow: str,
+        token: str,
+        word: str,
+        delay_ms: int,
+        reason: str,
+    ) -> bool:
+        """Say what became of an event: `done`, `again`, `park`; False when it is not ours."""
+        call = {
+            "name": name,
+            "workflow": workflow,
+            "token": token,
+            "word": word,
+            "delay_ms": delay_ms,
+            "reason": reason,
+        }
+        return bool(_decode(await self._run("settle_subscription", partition, **call)))
+
+    async def unpark(self, partition: int, *, name: str, ids: list[str], drop: bool) -> int:
+        """Take parked events back, or drop them; how many there were."""
+        call = {"name": name, "ids": ids, **({"drop": True} if drop else {})}
+        return int(_decode(await self._run("unpark", partition, **call)))
+
+    async def close_subscription(self, partition: int, *, name: str, group: str) -> None:
+        await self._run("close_subscription", partition, name=name, group=group)
 
     async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
         """Write documents (see `project.lua`); returns of how many workflows they were news."""

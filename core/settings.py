@@ -66,12 +66,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     durability: str = "redis"
     #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
+    #: Where agents and other clients reach the HTTP API.
+    api_url: str | None = None
+    #: Who needs a token: auto (everybody, but not on a loopback address) or on (everybody).
+    api_auth: str = "auto"
+    #: Whether changes must say with If-Match which version they are meant for.
+    api_if_match: str = "optional"
+    #: Largest body of a request.
+    api_body_limit: int = 4 * 1024 * 1024
+    #: Networks that webhooks may reach though they are not public, separated by commas.
+    webhook_allow: str = ""
+    #: Origins whose web pages may call the API, separated by commas.
+    api_origins: str = ""
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
 
     def __post_init__(self) -> None:
         positive = ("lease", "slots", "agent_slots", "inline_limit", "payload_limit", "log_lines")
-        for name in (*positive, "state_ttl", "log_ttl"):
+        for name in (*positive, "state_ttl", "log_ttl", "api_body_limit"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.partitions is not None and not 1 <= self.partitions <= MOST_PARTITIONS:
@@ -91,6 +103,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
+        if self.api_auth not in ("auto", "on"):
+            raise ValueError(f"api_auth must be auto or on, got {self.api_auth!r}")
+        if self.api_if_match not in ("optional", "required"):
+            raise ValueError(
+                f"api_if_match must be optional or required, got {self.api_if_match!r}"
+            )
         if any(c in self.namespace for c in "{} *?[]\n"):
             raise ValueError(f"namespace must be plain text, got {self.namespace!r}")
 

@@ -96,6 +96,8 @@ def document(view: WorkflowView, definition: Definition) -> WorkflowDocument:
 
 def step_document(step: StepView, spec: StepSpec) -> StepDocument:
     config: dict[str, Any] = {"kind": spec.kind}
+    if spec.container:
+        config["image"] = spec.container.image
     if spec.parallel:
         config["max_workers"] = spec.parallel.max_workers
     return StepDocument(

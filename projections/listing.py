@@ -36,6 +36,7 @@ class Summary(msgspec.Struct, frozen=True):
     started_at: datetime | None
     ended_at: datetime | None
     steps: list[StepSummary]
+    tags: dict[str, str] = {}
 
     @property
     def steps_done(self) -> int:
@@ -91,7 +92,7 @@ async def _newest(
     found: dict[str, Summary] = {}
     start = 0
     while len(found) < limit and (ids := await _page(log, key, start)):
-        for one in await _summaries(log, ids):
+        for one in await summaries(log, ids):
             if name in (None, one.name) and status in (None, one.status):
                 found[one.id] = one
         start += PAGE
@@ -105,7 +106,10 @@ async def _page(log: EventLog, key: str, start: int) -> list[str]:
     return [name.decode() for name in ids]
 
 
-async def _summaries(log: EventLog, ids: list[str]) -> list[Summary]:
+async def summaries(log: EventLog, ids: list[str]) -> list[Summary]:
+    """What there is of these ids, in their order; those whose log has expired are left out."""
+    if not ids:
+        return []
     keys = [log.keys.workflow(name) for name in ids]
     documents: list[bytes | None] = await log.connection.call(lambda: log.redis.mget(keys))
     found: list[Summary] = []

@@ -1,4 +1,4 @@
-"""Take over from the dead, and cut the feed behind its slowest reader."""
+"""Take over from the dead, and cut the feeds behind their slowest readers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ..core.log import EventLog
 
 #: Least time between two rounds, seconds.
 SHORTEST = 0.05
+#: What is kept of the partition's feed for followers that come back, s and entries.
+KEEP_S, KEEP_ENTRIES = 3600, 100_000
 
 
 class Janitor:
@@ -23,12 +25,14 @@ class Janitor:
         self.partition = partition
 
     async def run(self) -> None:
-        keys = self._log.keys
+        feed = self._log.keys.feed(self.partition)
         while True:
             while any(await self._log.scripts.sweep(self.partition)):
                 pass
-            for feed in (keys.feed(self.partition), keys.flow(self.partition, "feed")):
-                await self._log.connection.call(partial(self._trim, feed))
+            await self._log.connection.call(partial(self._trim, feed))
+            await self._log.scripts.tend_feed(
+                self.partition, keep_ms=KEEP_S * 1000, keep_entries=KEEP_ENTRIES
+            )
             await self._rest()
 
     async def _rest(self) -> None:
@@ -64,7 +68,7 @@ class Janitor:
         return max(SHORTEST, left)
 
     async def _trim(self, feed: str) -> None:
-        """Every group keeps what it has not read; without groups there is no feed."""
+        """The lane's group keeps what it has not read."""
         try:
             groups: list[dict[str, Any]] = await self._log.redis.xinfo_groups(feed)
         except exceptions.ResponseError:

@@ -23,6 +23,7 @@ from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.sizes import say_size
+from ..core.tokens import make_job_token
 from .capacity import Capacity
 from .leftovers import remove_ended
 from .log_keeper import LogKeeper
@@ -221,7 +222,7 @@ class Launcher:
         except WorkflowNotFound:
             return None
         if isinstance(recorded.event, e.JobRequested):
-            return launch_of(job.workflow, recorded.event)
+            return await self._with_api(launch_of(job.workflow, recorded.event))
         # Written by another release, or damaged: nobody here can launch it.
         await self._refuse(job, token, f"its request at {job.requested} cannot be read here")
         return None
@@ -241,6 +242,14 @@ class Launcher:
             rest=_encode({"error": failure}).decode(),
             final=True,
         )
+
+    async def _with_api(self, launch: Launch) -> Launch:
+        """Tell the agent where the API is, if it is served for agents."""
+        url = self._log.settings.api_url
+        if not url:
+            return launch
+        token = await make_job_token(self._log, launch.workflow, launch.job)
+        return msgspec.structs.replace(launch, api_url=url, api_token=token)
 
     async def _carry_out(self, launch: Launch, token: str) -> None:
         async def may_begin() -> bool:
@@ -357,6 +366,7 @@ def launch_of(workflow: str, event: e.JobRequested) -> Launch:
         image=spec.image,
         command=None if spec.command is None else tuple(spec.command),
         env=spec.env,
+        secrets=spec.secrets,
         input=bytes(spec.input).decode(),
         network=spec.network,
         limits=Limits(

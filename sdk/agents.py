@@ -111,6 +111,8 @@ class AgentOptions(TypedDict, total=False):
 
     #: Any JSON, handed over in AGENTAINER_INPUT.
     input: Any
+    #: Environment variables that get a secret of the launcher: {"API_KEY": "OPENAI"}.
+    secrets: Mapping[str, str] | None
     #: "none", or the name of a network of the runtime.
     network: str
     #: Bytes, or a text like "512m".
@@ -130,6 +132,7 @@ def job_spec(
     *,
     limit: int,
     input: Any = None,
+    secrets: Mapping[str, str] | None = None,
     network: str = "none",
     memory: int | str | None = None,
     cpus: float | None = None,
@@ -144,6 +147,7 @@ def job_spec(
         "image": image,
         "command": ["/bin/sh", "-c", command] if isinstance(command, str) else _texts(command),
         "env": {str(name): _env_text(name, value) for name, value in (env or {}).items()},
+        "secrets": {str(name): _secret_name(secret) for name, secret in (secrets or {}).items()},
         "network": network,
         "memory_bytes": _memory(memory),
         "cpus": cpus,
@@ -177,6 +181,12 @@ def _memory(size: int | str | None) -> int | None:
 
 def _texts(command: Sequence[str] | None) -> list[str] | None:
     return None if command is None else [str(part) for part in command]
+
+
+def _secret_name(name: object) -> str:
+    if isinstance(name, str) and name.isascii() and name.isidentifier():
+        return name
+    raise PayloadError(f"deploy_agent: {name!r} is no name of a secret, such as OPENAI_KEY")
 
 
 def _env_text(name: object, value: Any) -> str:

@@ -17,7 +17,6 @@ from ..core.answers import (
     Missing,
     Undefined,
 )
-from ..core.definition import Definition
 from ..core.errors import (
     DefinitionError,
     IdempotencyConflict,
@@ -25,20 +24,29 @@ from ..core.errors import (
     PayloadError,
     QueueFull,
     Refused,
+    VersionConflict,
     WorkflowNotFound,
 )
-from ..core.ids import digest, new_key, new_workflow_id
+from ..core.ids import new_workflow_id
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
 from ..core.settings import Settings
+from ..projections.workflow import WorkflowView, fold
+from .creation import NewRun, command, create_run
 from .graph import WorkflowCode
 
 ACTIVE = ["created", "running", "paused"]
 #: What a full queue tells its callers, seconds.
 RETRY_AFTER = 5.0
 
-_encode = msgspec.json.Encoder().encode
+
+async def read_view(log: EventLog, workflow: str) -> WorkflowView:
+    """Fold the log of a run. Raises WorkflowNotFound."""
+    events = await log.read(workflow)
+    if not events:
+        raise WorkflowNotFound(workflow)
+    return fold(workflow, events)
 
 
 class Prepared(msgspec.Struct):
@@ -114,125 +122,143 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
 
     The same idempotency key with the same content is harmless. Raises IdempotencyConflict.
     """
-    inline, blobs = await _store_inputs(log, run)
-    created = e.WorkflowCreated(
-        run.code.name,
-        run.code.definition.digest,
-        run.code.reference,
-        run.init,
-        msgspec.Raw(_encode(inline)),
-        blobs,
-        msgspec.Raw(_encode(run.items)),
-    )
-    events: list[e.Event] = [created, e.WorkflowStarted()]
-    guard: dict[str, Any] = {"key": run.key or new_key(), "meta": _meta(run.code.definition, lane)}
-    outcome = await _command(log, run.workflow, events, status="running", **guard)
-    if isinstance(outcome, Undefined):
-        await log.put_definition(run.code.definition)
-        outcome = await _command(log, run.workflow, events, status="running", **guard)
-    _check(run.workflow, outcome)
+    outcome = await create_run(log, new_run_of(run), lane=lane)
+    check_outcome(run.workflow, outcome)
     return run.workflow
 
 
-def _meta(definition: Definition, lane: str) -> dict[str, Any]:
-    queues = sorted({step.queue for step in definition.steps})
-    meta: dict[str, Any] = {
-        "lane": lane,
-        "name": definition.name,
-        "definition": definition.digest,
-        "queues": queues,
-    }
-    if definition.priority:
-        meta["priority"] = definition.priority
-    if definition.max_parallel:
-        meta["max_parallel"] = definition.max_parallel
-    if definition.timeout_s:
-        meta["timeout_ms"] = int(definition.timeout_s * 1000)
-    return meta
+def new_run_of(run: Prepared, *, tags: dict[str, str] | None = None, start: bool = True) -> NewRun:
+    return NewRun(
+        workflow=run.workflow,
+        definition=run.code.definition,
+        reference=run.code.reference,
+        init=run.init,
+        inputs=run.inputs,
+        items=run.items,
+        tags=tags or {},
+        start=start,
+        key=run.key,
+    )
 
 
-async def _store_inputs(
-    log: EventLog, run: Prepared
-) -> tuple[dict[str, msgspec.Raw], dict[str, e.Blob]]:
-    inline: dict[str, msgspec.Raw] = {}
-    blobs: dict[str, e.Blob] = {}
-    for name, value in run.inputs.items():
-        if len(bytes(value)) > log.settings.inline_limit:
-            blobs[name] = await log.put_blob(run.workflow, bytes(value))
-        else:
-            inline[name] = value
-    return inline, blobs
-
-
-async def cancel(log: EventLog, workflow: str, *, reason: str = "", key: str | None = None) -> None:
-    """Ask for the end of a run: its agents are stopped and its tasks cancelled.
-
-    Raises Refused when it has ended, WorkflowNotFound.
-    """
-    outcome = await _command(
+async def start(
+    log: EventLog, workflow: str, *, key: str | None = None, version: int | None = None
+) -> CommandOutcome:
+    """Start a run that was created to wait for it. Raises Refused, WorkflowNotFound."""
+    return await _change(
         log,
         workflow,
-        [e.WorkflowCancelRequested(reason)],
+        e.WorkflowStarted(),
         key=key,
+        version=version,
+        statuses=["created"],
+        status="running",
+        wake=True,
+    )
+
+
+async def delete(log: EventLog, workflow: str, *, version: int | None = None) -> CommandOutcome:
+    """Delete a run that has ended or was never started, with all that is stored of it.
+
+    Raises Refused while it is under way, WorkflowNotFound.
+    """
+    view = await read_view(log, workflow)
+    outcome = await log.scripts.delete(
+        workflow, steps=list(view.steps), jobs=list(view.jobs), version=version
+    )
+    return check_outcome(workflow, outcome, version)
+
+
+async def cancel(
+    log: EventLog,
+    workflow: str,
+    *,
+    reason: str = "",
+    key: str | None = None,
+    version: int | None = None,
+) -> CommandOutcome:
+    """Ask for the end of a run: its agents are stopped and its tasks cancelled.
+
+    Raises Refused when it has ended, WorkflowNotFound; with an expected version VersionConflict.
+    """
+    return await _change(
+        log,
+        workflow,
+        e.WorkflowCancelRequested(reason),
+        key=key,
+        version=version,
         statuses=ACTIVE,
         status="cancelling",
         wake=True,
     )
-    _check(workflow, outcome)
 
 
 async def pause(
-    log: EventLog, workflow: str, *, freeze: bool = False, key: str | None = None
-) -> None:
+    log: EventLog,
+    workflow: str,
+    *,
+    freeze: bool = False,
+    key: str | None = None,
+    version: int | None = None,
+) -> CommandOutcome:
     """Start no new task or agent of a run; what runs goes on to its end and is recorded.
 
     With `freeze` running agents stand still, too. Raises Refused when the run is not running.
     """
-    outcome = await _command(
+    return await _change(
         log,
         workflow,
-        [e.WorkflowPaused(freeze)],
+        e.WorkflowPaused(freeze),
         key=key,
+        version=version,
         statuses=["running"],
         status="paused",
         suspend=True,
         freeze=freeze,
     )
-    _check(workflow, outcome)
 
 
-async def resume(log: EventLog, workflow: str, *, key: str | None = None) -> None:
+async def resume(
+    log: EventLog, workflow: str, *, key: str | None = None, version: int | None = None
+) -> CommandOutcome:
     """Go on after a pause. Raises Refused when the run is not paused."""
-    outcome = await _command(
+    return await _change(
         log,
         workflow,
-        [e.WorkflowResumed()],
+        e.WorkflowResumed(),
         key=key,
+        version=version,
         statuses=["paused"],
         status="running",
         wake=True,
     )
-    _check(workflow, outcome)
 
 
-async def _command(
-    log: EventLog, workflow: str, events: list[e.Event], *, key: str | None, **guard: Any
+async def _change(
+    log: EventLog, workflow: str, event: e.Event, *, version: int | None, **guard: Any
 ) -> CommandOutcome:
-    encoded = [(event.type, e.encode_event(event)) for event in events]
-    content = digest("\n".join(data for _, data in encoded).encode())
-    return await log.scripts.append(
-        workflow, key=key or new_key(), content=content, events=encoded, by="client", **guard
-    )
+    expected: dict[str, Any] = {} if version is None else {"version": version}
+    outcome = await command(log, workflow, [event], **guard, **expected)
+    return check_outcome(workflow, outcome, version)
 
 
-def _check(workflow: str, outcome: CommandOutcome) -> None:
+def check_outcome(
+    workflow: str, outcome: CommandOutcome, expected: int | None = None
+) -> CommandOutcome:
+    """Return what was applied. Raises what stands for the other outcomes."""
     match outcome:
         case Appended() | Duplicate():
-            return
+            return outcome
         case Missing() | Undefined():
             raise WorkflowNotFound(workflow)
-        case Conflict(status=status):
-            raise Refused(f"workflow {workflow} is {status}; that cannot be done to it now")
+        case Conflict(version=version) if expected is not None and version != expected:
+            raise VersionConflict(workflow, expected, version)
+        case Conflict(version=version, status=status):
+            raise Refused(
+                f"workflow {workflow} is {status}; that cannot be done to it now",
+                status=status,
+                version=version,
+            )
         case Full(queue=queue, waiting=waiting, depth=depth):
             raise QueueFull(queue, waiting, depth, retry_after=RETRY_AFTER)
         case Mismatch():

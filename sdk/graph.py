@@ -98,6 +98,16 @@ class WorkflowCode:
     def name(self) -> str:
         return self.definition.name
 
+    @property
+    def required_arguments(self) -> list[str]:
+        """Arguments that its `__init__` cannot do without."""
+        parameters = inspect.signature(self.cls).parameters.values()
+        return [
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
+
     def check_inputs(self, inputs: dict[str, Any]) -> None:
         """Raises InputError naming class, step and parameter of an input that is missing."""
         for name, step, parameter in self.definition.required_inputs():

@@ -10,13 +10,13 @@ import anyio
 
 from ..core import events as e
 from ..core.endings import RECHECK
-from ..core.errors import AgentTimeout, WorkflowCancelled, WorkflowFailed, WorkflowNotFound
+from ..core.errors import AgentTimeout, WorkflowCancelled, WorkflowFailed
 from ..core.events import TERMINAL, Recorded
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
-from ..projections.workflow import WorkflowView, fold
 from . import client
+from .client import read_view as read_view
 from .connections import shared
 from .execution import load
 from .portal import call, iterate
@@ -116,14 +116,6 @@ class SyncHandle:
     def cancel(self, reason: str = "") -> None:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
         call(self._handle.cancel, reason)
-
-
-async def read_view(log: EventLog, workflow: str) -> WorkflowView:
-    """Fold the log of a run. Raises WorkflowNotFound."""
-    events = await log.read(workflow)
-    if not events:
-        raise WorkflowNotFound(workflow)
-    return fold(workflow, events)
 
 
 async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> AsyncIterator[Recorded]:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+import anyio
+from anyio.abc import ObjectSendStream
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 T = TypeVar("T")
@@ -41,3 +43,27 @@ def iterate(function: Callable[..., AsyncIterator[T]], *args: Any) -> Iterator[T
 
     while (item := call(step)) is not end:
         yield item
+
+
+def stream(function: Callable[[ObjectSendStream[T]], Awaitable[None]]) -> Iterator[T]:
+    """Go through what an async function sends, which runs in one task all the while."""
+    send, receive = anyio.create_memory_object_stream[T](100)
+    running = portal().start_task_soon(_send_all, function, send)
+    try:
+        while True:
+            try:
+                item = call(receive.receive)
+            except anyio.EndOfStream:
+                running.result()
+                return
+            yield item
+    finally:
+        running.cancel()
+        call(receive.aclose)
+
+
+async def _send_all(
+    function: Callable[[ObjectSendStream[T]], Awaitable[None]], send: ObjectSendStream[T]
+) -> None:
+    async with send:
+        await function(send)

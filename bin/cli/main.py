@@ -13,6 +13,7 @@ from . import roles
 from .options import AsJson
 from .queue import app as queue
 from .redis import app as redis
+from .token import app as token
 from .workflow import app as workflow
 
 app = typer.Typer(
@@ -24,10 +25,11 @@ app = typer.Typer(
     help="Durable workflows of agents and Python steps on Redis.",
     epilog="Redis is the one of AGENTAINER_REDIS_URL, else an embedded one that starts by itself.",
 )
-for role in (roles.up, roles.reactors, roles.worker, roles.launcher):
+for role in (roles.up, roles.reactors, roles.worker, roles.launcher, roles.serve):
     app.command()(role)
 app.add_typer(workflow, name="workflow")
 app.add_typer(queue, name="queue")
+app.add_typer(token, name="token")
 app.add_typer(redis, name="redis")
 
 

@@ -67,6 +67,15 @@ AgentMemory = Annotated[
     ),
 ]
 
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Serve the HTTP API on this port; 0 takes a free one."),
+]
+
+Host = Annotated[
+    str, typer.Option(help="Address of the HTTP API; one that is not loopback needs tokens.")
+]
+
 #: For the children of a supervisor: stop when stdin ends.
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 

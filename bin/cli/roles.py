@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from .options import AgentMemory, AgentSlots, References, SomeReferences, Supervised, TaskSlots
+from .options import (
+    AgentMemory,
+    AgentSlots,
+    Host,
+    Port,
+    References,
+    SomeReferences,
+    Supervised,
+    TaskSlots,
+)
 
 
 class Only(StrEnum):
@@ -26,11 +35,14 @@ def up(
         int,
         typer.Option(min=1, help="Serve with this many processes; one that dies is replaced."),
     ] = 1,
+    port: Port = None,
+    host: Host = "127.0.0.1",
     supervised: Supervised = False,
 ) -> None:
     """Serve workflows until stopped.
 
-    Schedules them, runs their steps and launches their agents. Without classes it runs no steps.
+    Schedules them, runs their steps and launches their agents. Without classes it runs only those
+    whose steps are containers.
 
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE), hands over what is left and ends
     with 0; a second one ends at once.
@@ -40,10 +52,13 @@ def up(
       agentainer up shop.orders:OrderWorkflow
       agentainer up examples/data_processing.py --agent-slots 4 --memory 8g
       agentainer up shop.orders --processes 4
+      agentainer up shop.orders --port 8000
     """
     if processes > 1:
         from .supervisor import supervise
 
+        if port is not None:
+            raise typer.BadParameter("with --processes serve the API by `agentainer serve`")
         supervise(
             references or [],
             processes=processes,
@@ -52,14 +67,16 @@ def up(
             agent_memory=memory,
         )
         return
-    from .serving import roles_of_up, serve
+    from ..sdk.service import ROLES
+    from .serving import serve
 
     serve(
-        roles_of_up(references or []),
+        ROLES,
         references or [],
         slots=slots,
         agent_slots=agent_slots,
         agent_memory=memory,
+        address=None if port is None else (host, port),
         supervised=supervised,
     )
 
@@ -92,7 +109,7 @@ def reactors(
 
 
 def worker(references: References, slots: TaskSlots = None) -> None:
-    """Run the steps of workflow classes.
+    """Run the steps of workflow classes, and those that are containers.
 
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE) and hands back the others.
 
@@ -120,3 +137,20 @@ def launcher(slots: AgentSlots = None, memory: AgentMemory = None) -> None:
     from .serving import serve
 
     serve(["launcher"], agent_slots=slots, agent_memory=memory)
+
+
+def serve(references: SomeReferences = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:
+    """Serve the HTTP API, without running anything.
+
+    Creates, shows and steers workflows, and streams their events. The classes are optional: with
+    their code at hand inputs are checked when a workflow is created.
+
+    \b
+    Examples:
+      agentainer serve
+      agentainer serve --port 8080
+      agentainer serve shop.orders --host 0.0.0.0
+    """
+    from .serving import serve as serve_roles
+
+    serve_roles([], references or [], address=(host, 8000 if port is None else port))

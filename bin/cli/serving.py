@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio
 import anyio.abc
+import msgspec
 
 from ..core.connection import redact
 from ..core.errors import RuntimeUnavailable
@@ -16,12 +19,18 @@ from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
 from ..sdk.connections import connect
+from ..sdk.containers import container_code
+from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
+from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
 from ..sdk.service import ROLES, Service
 from .output import say
 from .session import prepare
+
+#: Host and port of the HTTP API.
+Address = tuple[str, int]
 
 
 def serve(
@@ -31,9 +40,10 @@ def serve(
     slots: int | None = None,
     agent_slots: int | None = None,
     agent_memory: int | None = None,
+    address: Address | None = None,
     supervised: bool = False,
 ) -> None:
-    """Have these roles in this process until SIGINT or SIGTERM."""
+    """Have these roles, and an API at the address, in this process until SIGINT or SIGTERM."""
     settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     codes = load_all(references)
 
@@ -41,15 +51,10 @@ def serve(
         async with anyio.create_task_group() as tasks:
             if supervised:
                 tasks.start_soon(_stop_with_parent, stop)
-            await run_roles(settings, codes, roles, stop)
+            await run_roles(settings, codes, roles, stop, address)
             tasks.cancel_scope.cancel()
 
     run_loop(lambda: until_signal(main))
-
-
-def roles_of_up(references: Sequence[str]) -> list[str]:
-    """All roles; without classes there are no steps that a worker could run."""
-    return [role for role in ROLES if references or role != "worker"]
 
 
 def load_all(references: Sequence[str]) -> list[WorkflowCode]:
@@ -57,13 +62,78 @@ def load_all(references: Sequence[str]) -> list[WorkflowCode]:
 
 
 async def run_roles(
-    settings: Settings, codes: Sequence[WorkflowCode], roles: Collection[str], stop: anyio.Event
+    settings: Settings,
+    codes: Sequence[WorkflowCode],
+    roles: Collection[str],
+    stop: anyio.Event,
+    address: Address | None = None,
 ) -> None:
+    sock = _listen_on(address) if address else None
+    if sock and settings.api_url is None and settings.runtime == "process":
+        # Agents that are processes of this host reach what this process serves.
+        settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
     async with connect(settings) as log:
+        auth = await _needs_tokens(log, sock) if sock else False
+        await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(Service(log, codes, roles=roles).run, stop)
-            say_what_runs(log, codes, roles, runtime)
+        async with anyio.create_task_group() as sending:
+            if sock or "scheduler" in roles:
+                start_webhooks(log, sending)
+            async with anyio.create_task_group() as tasks:
+                if roles:
+                    carried = [*codes, container_code(log)]
+                    await tasks.start(Service(log, carried, roles=roles).run, stop)
+                if "worker" in roles:
+                    sending.start_soon(serve_hooks, log)
+                if sock:
+                    await serve_api(log, codes, sock, auth, stop, tasks)
+                say_what_runs(log, codes, roles, runtime)
+            sending.cancel_scope.cancel()
+
+
+def start_webhooks(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
+    """Send events to webhooks, where what sends them is installed."""
+    if importlib.util.find_spec("httpcore") is None:
+        return
+    from ..reactors.courier import deliver_webhooks
+
+    for partition in range(log.keys.partitions):
+        tasks.start_soon(deliver_webhooks, log, partition)
+
+
+def _listen_on(address: Address) -> socket.socket:
+    from ..api.server import listen
+
+    return listen(*address)
+
+
+def _url_of(sock: socket.socket) -> str:
+    from ..api.server import url_of
+
+    return url_of(sock)
+
+
+async def _needs_tokens(log: EventLog, sock: socket.socket) -> bool:
+    from ..api.server import needs_tokens
+
+    return await needs_tokens(log, sock)
+
+
+async def serve_api(
+    log: EventLog,
+    codes: Sequence[WorkflowCode],
+    sock: socket.socket,
+    auth: bool,
+    stop: anyio.Event,
+    tasks: anyio.abc.TaskGroup,
+) -> None:
+    """Begin to serve the HTTP API."""
+    from ..api.api import Api
+    from ..api.server import serve, url_of
+
+    await tasks.start(serve, Api(log, codes, auth=auth), sock, stop)
+    who = "with a token" if auth else "from this machine, without tokens"
+    say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
 
 
 def say_what_runs(
@@ -71,7 +141,8 @@ def say_what_runs(
 ) -> None:
     for code in codes:
         say(f"serving {code.name} ({code.reference}): {', '.join(code.steps)}")
-    say(f"roles    {', '.join(role for role in ROLES if role in roles)}")
+    if roles:
+        say(f"roles    {', '.join(role for role in ROLES if role in roles)}")
     say(f"redis    {redact(log.connection.url)}")
     if runtime:
         say(f"runtime  {runtime}")

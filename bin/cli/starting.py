@@ -62,7 +62,7 @@ def resume(id: str, *, as_json: bool) -> None:
 
 
 def _command(
-    id: str, status: str, command: Callable[[EventLog, str], Awaitable[None]], *, as_json: bool
+    id: str, status: str, command: Callable[[EventLog, str], Awaitable[object]], *, as_json: bool
 ) -> None:
     async def ask(log: EventLog) -> str:
         workflow = await find(log, id)

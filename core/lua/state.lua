@@ -8,9 +8,9 @@
 --
 -- call: id, by, changes [{op, key, value (JSON), by (number), event (JSON of a set or append), digest (of a
 --       value that is not in its event)}…], [limit (bytes that a list may grow to)],
---       [step, index, token, write], [key]
+--       [step, index, token, write], [key], [version (expected)]
 -- reply: {"appended", values} (JSON of the sum of each incr, false for the others) {"lost"} {"missing"}
---        {"ended", status} {"refused", key, problem}
+--        {"ended", status} {"conflict", version, status} {"refused", key, problem}
 local log = open_log(call.id)
 if not log then return reply({ 'missing' }) end
 if ended(log) then return reply({ 'ended', log.status }) end
@@ -28,6 +28,10 @@ local last = effect and redis.call('HGET', workflow_key(call.id, 'effects'), eff
 if last then
   last = cmsgpack.unpack(last)
   if last[1] == call.token and last[2] == call.write then return reply({ 'appended', last[3] }) end
+end
+
+if call.version and call.version ~= log.version then
+  return reply({ 'conflict', log.version, log.status })
 end
 
 local EXACT = 2 ^ 53  -- beyond it a double skips integers

@@ -4,7 +4,8 @@ The agent contract, the same in all runtimes:
 
 - environment: `AGENTAINER_WORKFLOW_ID`, `AGENTAINER_STEP_ID`, `AGENTAINER_JOB_ID`,
   `AGENTAINER_TASK_INDEX`, `AGENTAINER_ATTEMPT`, `AGENTAINER_INPUT` (JSON),
-  `AGENTAINER_RESULT_PATH`, `TRACEPARENT` when there is one, and the agent's own `env`;
+  `AGENTAINER_RESULT_PATH`, `TRACEPARENT` when there is one, `AGENTAINER_API_URL` and
+  `AGENTAINER_API_TOKEN` when the API is served for agents, and the agent's own `env`;
 - result: JSON in the file at `AGENTAINER_RESULT_PATH`, written by rename; else the last line of
   stdout when that is JSON; else null;
 - exit code 0 means success; stop is SIGTERM, a grace period, SIGKILL.
@@ -59,12 +60,17 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     #: None runs what the image declares.
     command: tuple[str, ...] | None = None
     env: dict[str, str] = {}
+    #: Variables that get a secret of the launcher, and its name.
+    secrets: dict[str, str] = {}
     #: JSON of what the step hands over, `null` when nothing.
     input: str = "null"
     #: `none`, or the name of an existing network of the runtime.
     network: str = "none"
     limits: Limits = Limits()
     traceparent: str | None = None
+    #: Where the agent reaches the API, and the token that is good for its own workflow.
+    api_url: str | None = None
+    api_token: str | None = None
 
 
 class Started(msgspec.Struct, frozen=True):

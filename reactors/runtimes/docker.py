@@ -41,6 +41,7 @@ from .container import (
 from .container_log import ContainerLog
 from .contract import Launch, Outcome, Permit, Sink, Started, always
 from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout, patiently
+from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
 from .output import Output
@@ -106,7 +107,8 @@ class DockerRuntime:
 
         A daemon that does not answer is waited for: the job may well go on.
         """
-        folder, output = self._folder(launch), Output(self._result_limit)
+        folder = self._folder(launch)
+        output = Output(self._result_limit, hidden_from_logs(launch))
         container = await patiently(lambda: self._inspect(folder.name))
         if container is not None:
             log = ContainerLog(self._daemon, folder.name, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from .contract import LogLine
@@ -21,10 +21,12 @@ class Output:
     """The two streams of one agent.
 
     `last_stdout` is the last line of stdout that is not blank, whole, or empty when it is longer
-    than `answer_limit` bytes: that line can be the agent's answer.
+    than `answer_limit` bytes: that line can be the agent's answer. The texts of `hidden` are not
+    kept in lines.
     """
 
-    def __init__(self, answer_limit: int) -> None:
+    def __init__(self, answer_limit: int, hidden: Sequence[str] = ()) -> None:
+        self._hidden = hidden
         #: Set when whoever keeps the output was away: what was printed then is lost.
         self.has_gaps = False
         self._cutters = {"stdout": _Cutter(answer_limit), "stderr": _Cutter(0)}
@@ -49,6 +51,8 @@ class Output:
 
     def _lines(self, stream: StreamName, pieces: list[bytes], ts_ms: int) -> list[LogLine]:
         texts = [piece.removesuffix(b"\r").decode(errors="replace") for piece in pieces]
+        for secret in self._hidden:
+            texts = [text.replace(secret, "***") for text in texts]
         self._tail.extend(text[:TAIL_WIDTH] for text in texts[-TAIL_LINES:])
         return [LogLine(ts_ms, stream, text) for text in texts]
 

@@ -28,7 +28,7 @@ from ...core.errors import CannotLaunch, RuntimeUnavailable
 from .agents import program
 from .answer import RESULT_LIMIT, Ending, outcome
 from .contract import Launch, Outcome, Permit, Sink, Started, always
-from .environment import contract_environment
+from .environment import contract_environment, hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .group import ProcessGroup, read_group
 from .output import Output
@@ -97,7 +97,8 @@ class ProcessRuntime:
 
     async def follow(self, launch: Launch, sink: Sink) -> Outcome:
         """Pass on the whole output from its start, keep the time limit, judge the end."""
-        folder, output = self._folder(launch), Output(self._result_limit)
+        folder = self._folder(launch)
+        output = Output(self._result_limit, hidden_from_logs(launch))
         group = read_group(folder.path / _RECORD)
         transcript = Transcript(folder.path, output, sink)
         while group is not None and group.running():

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
         AgentTimeout,
         ClaimLost,
         DefinitionError,
+        DefinitionNotFound,
+        EventsLost,
         FlowError,
         InputError,
         PayloadError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         RedisUnavailable,
         Refused,
         TaskTimeout,
+        VersionConflict,
         WorkflowCancelled,
         WorkflowFailed,
         WorkflowNotFound,
@@ -27,17 +30,25 @@ if TYPE_CHECKING:
     from .sdk.context import AsyncContext, Context
     from .sdk.decorators import Workflow, parallel, quorum, step, workflow
     from .sdk.handle import Handle, SyncHandle
+    from .sdk.hooks import on
+    from .sdk.rest import ApiError, AsyncWorkflowClient, WorkflowClient
+    from .sdk.subscriber import Client, SyncClient
 
 __all__ = [
     "Agent",
     "AgentFailed",
     "AgentTimeout",
+    "ApiError",
     "AsyncAgent",
     "AsyncContext",
+    "AsyncWorkflowClient",
     "Backoff",
     "ClaimLost",
+    "Client",
     "Context",
     "DefinitionError",
+    "DefinitionNotFound",
+    "EventsLost",
     "FlowError",
     "Handle",
     "InputError",
@@ -45,13 +56,17 @@ __all__ = [
     "QueueFull",
     "RedisUnavailable",
     "Refused",
+    "SyncClient",
     "SyncHandle",
     "TaskError",
     "TaskTimeout",
+    "VersionConflict",
     "Workflow",
     "WorkflowCancelled",
+    "WorkflowClient",
     "WorkflowFailed",
     "WorkflowNotFound",
+    "on",
     "parallel",
     "quorum",
     "step",
@@ -78,6 +93,9 @@ if not TYPE_CHECKING:
                 "sdk.decorators",
                 "sdk.agents",
                 "sdk.context",
+                "sdk.hooks",
+                "sdk.subscriber",
+                "sdk.rest",
             ):
                 found = vars(import_module(f".{place}", __name__)).get(name)
                 if found is not None:

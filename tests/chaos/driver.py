@@ -21,7 +21,7 @@ from .fleet import now_ms
 from .journal import Journal, Told
 from .schedule import Command, Start, Verb
 
-VERBS: dict[Verb, Callable[..., Awaitable[None]]] = {
+VERBS: dict[Verb, Callable[..., Awaitable[object]]] = {
     "pause": client.pause,
     "resume": client.resume,
     "cancel": client.cancel,

@@ -123,7 +123,7 @@ def _faults(chance: Random, wanted: Wanted) -> list[Fault]:
     names = process_names()
     faults: list[Fault] = []
     at_s = 1.0
-    while (at_s := at_s + _between(chance, wanted.pause)) < wanted.seconds:
+    while round(at_s := at_s + _between(chance, wanted.pause), 3) < wanted.seconds:
         (kind,) = chance.choices(kinds, [WEIGHTS[kind] for kind in kinds])
         target = chance.choice(names)
         lasting = kind in ("freeze", "partition")

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentainer_flow.core.answers import Batch, Claim, Commit, Duplicate
+from agentainer_flow.core.answers import Batch, Claim, Commit, Duplicate, Missing
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.scripts import Scripts
 from agentainer_flow.core.settings import Settings
@@ -323,6 +323,188 @@ async def project(bench: Bench, scripts: Scripts) -> Any:
     return await scripts.project(0, [{**ended, **documents, **ends}])
 
 
+@case
+async def write_state(bench: Bench, scripts: Scripts) -> Any:
+    return await scripts.write_state(
+        "w1", by="client", changes=[change("incr", by=1)], key="k2", version=2
+    )
+
+
+async def ended(bench: Bench) -> None:
+    """The workflow has come to its end."""
+    await bench.commit(("workflow.completed", "{}", None), status="completed", version=2)
+
+
+@case
+async def delete(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.open_group(0, group="g")
+    await ended(bench)
+    return await scripts.delete("w1", steps=["a"], jobs=["a-0-x"], version=3)
+
+
+@case
+async def remember_request(bench: Bench, scripts: Scripts) -> Any:
+    return await scripts.remember_request("n", content="c", ttl_ms=60_000)
+
+
+@case
+async def remember_request__answered(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.remember_request("n", content="c", ttl_ms=60_000)
+    return await scripts.remember_request("n", content="c", answer="a", ttl_ms=60_000)
+
+
+@case
+async def follow_feed(bench: Bench, scripts: Scripts) -> Any:
+    _, made = await scripts.follow_feed(0, follower="f", lease_ms=60_000)
+    return made
+
+
+@case
+async def follow_feed__ends(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
+    return await scripts.follow_feed(0, follower="f", lease_ms=0)
+
+
+@case
+async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
+    await bench.scripts.follow_feed(0, follower="f", lease_ms=0)
+    return await scripts.tend_feed(0, keep_ms=60_000, keep_entries=1000)
+
+
+@case
+async def open_group(bench: Bench, scripts: Scripts) -> Any:
+    await scripts.open_group(0, group="g")
+
+
+@case
+async def open_group__closes(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.open_group(0, group="g")
+    await scripts.open_group(0, group="g", close=True)
+
+
+async def one_entry(bench: Bench) -> tuple[str, str]:
+    """Put one entry on the feed; the ids of what group `g` has read, and of the entry."""
+    feed = bench.log.keys.flow(0, "feed")
+    await bench.scripts.open_group(0, group="g")
+    (group,) = await bench.log.redis.xinfo_groups(feed)
+    start: bytes = group["last-delivered-id"]
+    await bench.queue(0)
+    ((end, _),) = await bench.log.redis.xrange(feed)
+    return start.decode(), end.decode()
+
+
+async def plan(bench: Bench, scripts: Scripts) -> bool:
+    """Plan to send the one entry of the feed to a webhook."""
+    start, end = await one_entry(bench)
+    return await scripts.plan_deliveries(
+        0, group="g", start=start, end=end, deliveries=[("d", "hook", "{}")], kept=10
+    )
+
+
+@case
+async def plan_deliveries(bench: Bench, scripts: Scripts) -> Any:
+    return await plan(bench, scripts)
+
+
+@case
+async def claim_deliveries(bench: Bench, scripts: Scripts) -> Any:
+    await plan(bench, bench.scripts)
+    taken, _ = await scripts.claim_deliveries(0, token="c/1", want=2, each=2, lease_ms=60_000)
+    return [delivery.id for delivery in taken]
+
+
+async def deliver(bench: Bench, scripts: Scripts, **outcome: Any) -> bool:
+    await plan(bench, bench.scripts)
+    await bench.scripts.claim_deliveries(0, token="c/1", want=2, each=2, lease_ms=60_000)
+    attempt = '{"at_ms":1,"took_ms":1,"status":200}'
+    return await scripts.settle_delivery(
+        0, delivery="d", token="c/1", attempt=attempt, keep_ms=60_000, **outcome
+    )
+
+
+@case
+async def settle_delivery(bench: Bench, scripts: Scripts) -> Any:
+    return await deliver(bench, scripts, state="delivered", delay_ms=0)
+
+
+@case
+async def settle_delivery__again_later(bench: Bench, scripts: Scripts) -> Any:
+    return await deliver(bench, scripts, state="pending", delay_ms=60_000)
+
+
+@case
+async def redeliver(bench: Bench, scripts: Scripts) -> Any:
+    await deliver(bench, bench.scripts, state="failed", delay_ms=0)
+    return await scripts.redeliver(0, delivery="d", webhook="hook")
+
+
+async def subscribe(bench: Bench, scripts: Scripts) -> bool:
+    """Hand the one entry of the feed to a subscription."""
+    start, end = await one_entry(bench)
+    return await scripts.plan_subscription(
+        0, name="n", group="g", start=start, end=end, messages=[("w1", '{"partitionkey":"w1"}')]
+    )
+
+
+async def take_event(scripts: Scripts) -> list[tuple[str, str, int]]:
+    taken, _ = await scripts.claim_subscription(0, name="n", token="r/1", want=2, lease_ms=60_000)
+    return taken
+
+
+async def settle_event(scripts: Scripts, word: str) -> bool:
+    return await scripts.settle_subscription(
+        0, name="n", workflow="w1", token="r/1", word=word, delay_ms=60_000, reason="why"
+    )
+
+
+@case
+async def plan_subscription(bench: Bench, scripts: Scripts) -> Any:
+    return await subscribe(bench, scripts)
+
+
+@case
+async def claim_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    return await take_event(scripts)
+
+
+@case
+async def settle_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "done")
+
+
+@case
+async def settle_subscription__again_later(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "again")
+
+
+@case
+async def settle_subscription__parks(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    return await settle_event(scripts, "park")
+
+
+@case
+async def unpark(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await take_event(bench.scripts)
+    await settle_event(bench.scripts, "park")
+    ((name, _),) = await bench.log.redis.xrange(bench.log.keys.flow(0, "sub", "n", "parked"))
+    return await scripts.unpark(0, name="n", ids=[name.decode()], drop=False)
+
+
+@case
+async def close_subscription(bench: Bench, scripts: Scripts) -> Any:
+    await subscribe(bench, bench.scripts)
+    await scripts.close_subscription(0, name="n", group="g")
+
+
 #: What is answered the second time where that is not the same: the work had been done.
 SECOND_ANSWERS: dict[str, Any] = {
     "append": Duplicate(3),
@@ -333,6 +515,19 @@ SECOND_ANSWERS: dict[str, Any] = {
     "sweep": [0, 0, 0],
     "hand_back": [0, 0, 0],
     "project": 0,
+    "delete": Missing(),
+    "follow_feed": False,
+    "plan_deliveries": False,
+    # Nobody has them: others get them when the claim is over.
+    "claim_deliveries": [],
+    "claim_subscription": [],
+    "plan_subscription": False,
+    "settle_subscription": False,
+    "settle_subscription__again_later": False,
+    "settle_subscription__parks": False,
+    "unpark": 0,
+    "settle_delivery": False,
+    "settle_delivery__again_later": False,
 }
 
 

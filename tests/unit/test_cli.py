@@ -26,6 +26,13 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
+
+def test_the_command_starts_without_the_server() -> None:
+    """Its libraries take longer to load than the rest of a command."""
+    code = "import sys, agentainer_flow.cli.main; sys.exit('litestar' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 COMMANDS = [
     ["up"],
     ["reactors"],

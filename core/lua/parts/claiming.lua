@@ -4,7 +4,7 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- claim: token, want, definitions {name: "|step|step|…|"}, lease_ms
+-- claim: token, want, definitions {name: "|step|step|…|"} ("|*|": any step), lease_ms
 -- `memory.claimed` gets [workflow, name, step, args, [[entry, version of task.started]…]]…
 
 -- The tasks of a claim that was applied before.

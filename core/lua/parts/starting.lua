@@ -46,9 +46,9 @@ local function start_tasks(log, step, limits, entries, claim)
   memory.claimed[#memory.claimed + 1] = { log.id, log.name, step, limits.args, tasks }
 end
 
--- Whether a worker has a step: `known` is "|step|step|…|".
+-- Whether a worker has a step: `known` is "|step|step|…|", or "|*|" for any.
 local function has_step(known, step)
-  return known and string.find(known, '|' .. step .. '|', 1, true)
+  return known and (known == '|*|' or string.find(known, '|' .. step .. '|', 1, true))
 end
 
 -- What a decision queues goes past the queue, when all of it may run at once; false when it may not.

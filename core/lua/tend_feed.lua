@@ -1,0 +1,56 @@
+-- Cut the partition's feed behind whoever reads it, or delete it when nobody does.
+--
+-- Every consumer group keeps what it has not read or not acknowledged; followers keep the newest entries,
+-- for those who come back with a position. Counting the readers and deleting are one, so nobody opens the
+-- feed in between.
+--
+-- call: keep_ms, keep_entries (what is kept for followers)
+-- reply: true
+local feed = flow_key('feed')
+redis.call('ZREMRANGEBYSCORE', flow_key('followers'), '-inf', now)
+if redis.call('EXISTS', feed) == 0 then return reply(true) end
+
+local function facts_of(pairs)
+  local facts = {}
+  for i = 1, #pairs, 2 do facts[pairs[i]] = pairs[i + 1] end
+  return facts
+end
+
+local function older(one, other)
+  local a, b = string.match(one, '^(%d+)'), string.match(other, '^(%d+)')
+  if #a ~= #b then return #a < #b end
+  if a ~= b then return a < b end
+  return tonumber(string.match(one, '-(%d+)')) < tonumber(string.match(other, '-(%d+)'))
+end
+
+local first = nil
+local function keep_from(id)
+  if not first or older(id, first) then first = id end
+end
+
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', feed)) do
+  local facts = facts_of(group)
+  keep_from(facts['last-delivered-id'])
+  if facts.pending > 0 then keep_from(redis.call('XPENDING', feed, facts.name)[2]) end
+end
+
+local followed = redis.call('ZCARD', flow_key('followers')) > 0
+if not first and not followed then
+  redis.call('DEL', feed)
+  return reply(true)
+end
+if followed then
+  local length = redis.call('XLEN', feed)
+  if length < 1000 then return reply(true) end  -- whoever comes back finds where it was
+  local from = string.format('%.0f-0', now - call.keep_ms)
+  local excess = length - call.keep_entries
+  if excess > 0 then
+    -- The newest of the surplus, found from the old end: each round has little to pass over.
+    local surplus = redis.call('XRANGE', feed, '-', '+', 'COUNT', math.min(excess, 2000))
+    local newest = surplus[#surplus][1]
+    if older(from, newest) then from = newest end
+  end
+  keep_from(from)
+end
+redis.call('XTRIM', feed, 'MINID', '~', first)
+return reply(true)
