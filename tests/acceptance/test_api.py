@@ -43,7 +43,7 @@ def test_generated_requests_find_nothing_to_complain_about(scene: Scene) -> None
     url = url_of(scene, process)
     populate(url)
     command = [
-        *(str(SCHEMATHESIS), "--config-file", str(ROOT / "schemathesis.toml")),
+        *(str(SCHEMATHESIS), "--config-file", str(ROOT / "tests" / "schemathesis.toml")),
         *("run", f"{url}/openapi.json"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
         *("--max-examples", "8", "--seed", "7", "--generation-database", "none"),
