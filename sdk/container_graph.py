@@ -93,6 +93,11 @@ class Parallel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ) = "fail_fast"
 
 
+_ONE_OF = Meta(
+    extra_json_schema={"oneOf": [{"required": [name]} for name in ("count", "items", "over")]}
+)
+
+
 class ContainerStep(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
@@ -116,7 +121,7 @@ class ContainerStep(
     #: JSON for AGENTAINER_INPUT; without it inputs, results and item.
     input: Any = UNSET
     depends_on: Annotated[list[StepName], Meta(max_length=500)] = []
-    parallel: Parallel | UnsetType = UNSET
+    parallel: Annotated[Parallel, _ONE_OF] | UnsetType = UNSET
     resources: Resources = Resources()
     #: `none`, or the name of a network of the runtime.
     network: Annotated[str, Meta(min_length=1, max_length=200)] = "none"

@@ -12,6 +12,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
+from ..core.ids import digest
 from ..core.payloads import is_too_deep
 from .api import Api
 from .conditions import Conditions, read_conditions
@@ -47,6 +48,15 @@ class Call:
     @property
     def workflow(self) -> str:
         return self.path["workflow"]
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key, told from those of other callers and for other methods and paths."""
+        key = self.conditions.idempotency_key
+        if key is None:
+            return None
+        parts = (self.caller.name, self.request.method, self.request.url.path, key)
+        return digest("\0".join(parts).encode())
 
     def next_page(self, **place: str) -> str:
         """The target of this request with another place to begin at."""

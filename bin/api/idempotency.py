@@ -7,11 +7,11 @@ kept here is only its answer, and what it asked for: another request with that k
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from ..core.ids import digest
 from .calls import Call
 from .operations import Answer
 from .problems import Problem
@@ -38,10 +38,9 @@ async def once(call: Call, handler: Callable[[Call], Awaitable[Answer]]) -> Answ
 
     Raises Problem `idempotency-conflict`; what fails is not kept and may be tried again.
     """
-    key = call.conditions.idempotency_key
-    if key is None:
+    name, content = call.key, _content_of(call)
+    if name is None:
         return await handler(call)
-    name, content = _digest(call.caller.name, key), _content_of(call)
     first, answer = await call.log.scripts.remember_request(name, content=content, ttl_ms=KEPT_MS)
     if first != content:
         raise Problem("idempotency-conflict", "this Idempotency-Key came with another request")
@@ -59,13 +58,8 @@ async def once(call: Call, handler: Callable[[Call], Awaitable[Answer]]) -> Answ
 
 
 def _content_of(call: Call) -> str:
-    request = call.request
-    query = request.scope.get("query_string", b"").decode("latin-1")
-    return _digest(request.method, request.url.path, query, call.raw_body.decode("latin-1"))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    query: bytes = call.request.scope.get("query_string", b"")
+    return digest(query + b"\0" + call.raw_body)
 
 
 def _again(kept: Kept) -> Answer:

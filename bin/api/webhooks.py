@@ -124,8 +124,7 @@ async def create(call: Call) -> Answer:
 
 def _id_of(call: Call) -> str:
     """The idempotency key makes the id, so that a repetition finds the first."""
-    key = call.conditions.idempotency_key
-    return new_id("wh_", None if key is None else f"{call.caller.name}\0{key}")
+    return new_id("wh_", call.key)
 
 
 def _created(webhook: Webhook) -> Answer:

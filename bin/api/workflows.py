@@ -85,7 +85,7 @@ async def create(call: Call) -> Answer:
 
 
 async def _new_run(call: Call, asked: CreateWorkflow) -> NewRun:
-    key = _key_of(call)
+    key = call.key
     limit = call.api.settings.payload_limit
     if asked.steps is not UNSET:
         return await _of_graph(call, asked, asked.steps, key)
@@ -131,12 +131,6 @@ async def _register(call: Call, definition: Definition) -> None:
         raise Problem("name-taken", f"{definition.name!r} is a definition in Python")
     await call.log.put_definition(definition)
     await register(call.log, registration_of_graph(definition))
-
-
-def _key_of(call: Call) -> str | None:
-    """The key makes the id of the run, so callers must not share it by chance."""
-    key = call.conditions.idempotency_key
-    return f"{call.caller.name}\0{key}" if key is not None else None
 
 
 def _of_code(call: Call, code: WorkflowCode, asked: CreateWorkflow, key: str | None) -> NewRun:
@@ -247,8 +241,7 @@ async def guard_of(call: Call) -> dict[str, Any]:
     version = None
     if conditions.if_match and "*" not in conditions.if_match:
         version = conditions.expected_version(await read_version(call.log, call.workflow))
-    key = conditions.idempotency_key
-    return {"key": f"{call.caller.name}:{key}" if key else None, "version": version}
+    return {"key": call.key, "version": version}
 
 
 async def _changed(call: Call, outcome: CommandOutcome, status: int) -> Answer:
