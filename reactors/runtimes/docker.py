@@ -87,14 +87,15 @@ class DockerRuntime:
         """
         folder = self._folder(launch)
         async with folder.locked():
-            container = await self._find(launch, folder)
+            container = await self._find(launch, folder) if folder.is_prepared else None
             adopted = container is not None
             if not (container and container.state.started) and not await may_begin():
                 await self._clear(launch, folder)
                 return None
             folder.prepare()
             try:
-                container = container or await self._create(launch, folder)
+                if container is None:
+                    container, adopted = await self._create(launch, folder)
                 if not container.state.started:
                     await self._start(container, folder)
             except CannotLaunch:
@@ -179,7 +180,8 @@ class DockerRuntime:
             )
         return container
 
-    async def _create(self, launch: Launch, folder: JobFolder) -> Container:
+    async def _create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
+        """Make the container; or find it, and say so, where its folder was lost."""
         image = await self._image(checked(launch.image))
         options = container_options(launch, image, self._installation, folder)
         api = self._daemon.api
@@ -188,14 +190,14 @@ class DockerRuntime:
             made = await self._daemon.ask(
                 api.create_container, launch.image, host_config=host, **options
             )
-            return Container(made["Id"])
+            return Container(made["Id"]), False
         except APIError as error:
             if error.status_code != _CONFLICT:
                 raise CannotLaunch("cannot_start", _explain(error)) from error
         container = await self._find(launch, folder)
         if container is None:
             raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
-        return container
+        return container, True
 
     async def _image(self, name: str) -> Image:
         inspect = self._daemon.api.inspect_image

@@ -87,6 +87,11 @@ class JobFolder:
         self.share.chmod(0o777)
         (self.path / "job.json").write_bytes(msgspec.json.encode(self._identity))
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a start got so far that there may be something to adopt."""
+        return (self.path / "job.json").exists()
+
     def exists(self) -> bool:
         return self.path.is_dir()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncGenerator, Generator
@@ -269,6 +270,16 @@ async def test_answer_that_may_be_lost_is_not_taken_for_none(
         proxy.cut()
     assert (seen.outcome.kind, seen.outcome.exit_code) == ("lost", 0)
     assert "AGENTAINER_RESULT_PATH" in seen.outcome.reason
+
+
+async def test_a_container_whose_folder_was_lost_is_adopted(bench: Bench, root: Path) -> None:
+    job = launch(READY)
+    started = await bench.runtime.start(job)
+    shutil.rmtree(root)
+    again = await bench.runtime.start(job)
+    assert started
+    assert again
+    assert (again.container, again.adopted) == (started.container, True)
 
 
 async def test_a_start_without_connection_says_so_and_can_be_repeated(
