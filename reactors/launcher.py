@@ -35,7 +35,7 @@ from .runtimes.contract import (
     Runtime,
     Started,
 )
-from .runtimes.daemon import patiently
+from .runtimes.patience import patiently
 from .session import Session
 
 log = structlog.get_logger()

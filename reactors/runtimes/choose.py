@@ -10,7 +10,6 @@ from ...core.errors import RuntimeUnavailable
 from ...core.settings import Settings
 from .answer import RESULT_LIMIT
 from .contract import Runtime
-from .docker import DockerRuntime
 from .process import ProcessRuntime
 
 
@@ -57,6 +56,9 @@ async def _opened(runtime: Runtime, why: str) -> Choice:
 
 
 def _docker(settings: Settings, installation: str) -> Runtime:
+    # Its library takes a tenth of a second and 10 MB, which most processes can do without.
+    from .docker import DockerRuntime
+
     return DockerRuntime(
         installation, settings.home_path / "containers", result_limit=_limit(settings)
     )

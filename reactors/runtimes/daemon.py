@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -34,7 +34,6 @@ _CALL_TIMEOUT_S = 60
 _WAIT_S = 60
 #: Calls at a time, apart from streams.
 _CALLS = 16
-_BACKOFF_S = 5.0
 #: What a lost or silent connection looks like, while a response is read too.
 CONNECTION_ERRORS = (requests.RequestException, HTTPError, OSError)
 
@@ -189,27 +188,6 @@ class Daemon:
         info = msgspec.convert(self._connection.info(), Info)
         self._connection.timeout = _CALL_TIMEOUT_S
         return info
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the daemon answers: it may be restarting, and the job goes on meanwhile."""
-    delays_s = _backoff()
-    waiting = False
-    while True:
-        try:
-            return await ask()
-        except RuntimeUnavailable as error:
-            if not waiting:
-                log.warning("docker.away", problem=str(error))
-            waiting = True
-        await anyio.sleep(next(delays_s))
-
-
-def _backoff() -> Generator[float, None, None]:
-    delay_s = 0.05
-    while True:
-        yield delay_s
-        delay_s = min(2 * delay_s, _BACKOFF_S)
 
 
 def _knock(host: str) -> None:

@@ -40,11 +40,12 @@ from .container import (
 )
 from .container_log import ContainerLog
 from .contract import Launch, Outcome, Permit, Sink, Started, always
-from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout, patiently
+from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout
 from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
 from .output import Output
+from .patience import patiently
 
 #: Answers of the daemon. Unpausing what is not paused is a server error to it.
 _NOT_FOUND, _CONFLICT, _SERVER = 404, 409, 500
