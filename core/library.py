@@ -22,6 +22,7 @@ PARTS = (
     "starting",
     "committing",
     "claiming",
+    "groups",
     "deliveries",
 )
 

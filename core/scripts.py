@@ -315,17 +315,9 @@ class Scripts:
             **({"key": key} if key else {}),
             **({"limit": limit} if limit else {}),
         )
-        match _decode(answer):
-            case ["appended", values]:
-                return [value or None for value in values]
-            case ["ended", status]:
-                return Ended(status)
-            case ["refused", name, problem]:
-                return StateRefused(name, problem)
-            case ["missing"]:
-                return Missing()
-            case _:
-                return Lost()
+        outcome: list[str | None] | Lost | Missing | Ended | StateRefused
+        outcome = _state_outcome_of(_decode(answer))
+        return outcome
 
     async def write_state(
         self,
@@ -347,17 +339,9 @@ class Scripts:
             key=key,
             **given,
         )
-        match _decode(answer):
-            case ["appended", values]:
-                return [value or None for value in values]
-            case ["ended", status]:
-                return Ended(status)
-            case ["refused", name, problem]:
-                return StateRefused(name, problem)
-            case ["conflict", found, status]:
-                return Conflict(found, status)
-            case _:
-                return Missing()
+        outcome: list[str | None] | Missing | Ended | Conflict | StateRefused
+        outcome = _state_outcome_of(_decode(answer))
+        return outcome
 
     async def record_effect(
         self,
@@ -630,6 +614,18 @@ def _is_unknown(error: ResponseError) -> bool:
     """Redis does not know a function, or functions at all."""
     said = str(error).lower()
     return "function not found" in said or "unknown command" in said
+
+
+def _state_outcome_of(answer: list[Any]) -> Any:
+    match answer:
+        case ["appended", values]:
+            return [value or None for value in values]
+        case ["ended", status]:
+            return Ended(status)
+        case ["refused", name, problem]:
+            return StateRefused(name, problem)
+        case _:
+            return _outcome_of(answer)
 
 
 def _outcome_of(answer: list[Any]) -> Any:

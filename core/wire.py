@@ -92,7 +92,7 @@ class Wire:
                 self._fail(self._connection, ConnectionError("it was closed"))
             if self._connection is None:
                 connection = self._class(**self._options)
-                opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]  # nothing says what it is
+                opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]  # of redis-py
                 await opening
                 self._connection = connection
                 self._reading = asyncio.create_task(self._read(connection))

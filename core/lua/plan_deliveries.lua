@@ -7,14 +7,7 @@
 -- call: group, from, to (ids of entries), deliveries [[id, webhook, message (JSON)]…], kept (per webhook)
 -- reply: true, or false when the group is elsewhere
 local feed = flow_key('feed')
-if redis.call('EXISTS', feed) == 0 then return reply(false) end
-local position = nil
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', feed)) do
-  local facts = {}
-  for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
-  if facts.name == call.group then position = facts['last-delivered-id'] end
-end
-if position ~= call.from then return reply(false) end
+if not is_at(feed, call.group, call.from) then return reply(false) end
 
 for _, delivery in ipairs(call.deliveries) do
   local id, webhook, message = delivery[1], delivery[2], delivery[3]

@@ -7,14 +7,7 @@
 -- call: name, group, from, to (ids of entries), messages [[workflow, event (JSON)]…]
 -- reply: true, or false when the group is elsewhere
 local feed = flow_key('feed')
-if redis.call('EXISTS', feed) == 0 then return reply(false) end
-local position = nil
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', feed)) do
-  local facts = {}
-  for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
-  if facts.name == call.group then position = facts['last-delivered-id'] end
-end
-if position ~= call.from then return reply(false) end
+if not is_at(feed, call.group, call.from) then return reply(false) end
 
 local base = 'sub:' .. call.name .. ':'
 for _, message in ipairs(call.messages) do

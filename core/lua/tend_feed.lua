@@ -10,12 +10,6 @@ local feed = flow_key('feed')
 redis.call('ZREMRANGEBYSCORE', flow_key('followers'), '-inf', now)
 if redis.call('EXISTS', feed) == 0 then return reply(true) end
 
-local function facts_of(pairs)
-  local facts = {}
-  for i = 1, #pairs, 2 do facts[pairs[i]] = pairs[i + 1] end
-  return facts
-end
-
 local function older(one, other)
   local a, b = string.match(one, '^(%d+)'), string.match(other, '^(%d+)')
   if #a ~= #b then return #a < #b end
@@ -28,10 +22,9 @@ local function keep_from(id)
   if not first or older(id, first) then first = id end
 end
 
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', feed)) do
-  local facts = facts_of(group)
-  keep_from(facts['last-delivered-id'])
-  if facts.pending > 0 then keep_from(redis.call('XPENDING', feed, facts.name)[2]) end
+for _, group in ipairs(groups_of(feed)) do
+  keep_from(group['last-delivered-id'])
+  if group.pending > 0 then keep_from(redis.call('XPENDING', feed, group.name)[2]) end
 end
 
 local followed = redis.call('ZCARD', flow_key('followers')) > 0
