@@ -14,10 +14,8 @@ from types import TracebackType
 from typing import Any
 
 import docker
-from docker.errors import DockerException
 
 from .errors import Skipped
-from .flows import IMAGE
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "examples" / "agents" / "build_images.py"
@@ -36,7 +34,10 @@ cat >/dev/null
 
 
 class DockerHost:
-    """Starts nothing until it is asked for; what it started and built is gone when it ends."""
+    """Starts nothing until it is asked for, and ends what it started.
+
+    The image stays with a daemon that was there: others may be using it by now.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -58,7 +59,7 @@ class DockerHost:
         if self._problem is None:
             self._problem = self._stack.enter_context(_daemon())
             if not self._problem:
-                self._stack.enter_context(_image())
+                _build_image()
         if self._problem:
             raise Skipped(self._problem)
 
@@ -94,18 +95,12 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@contextlib.contextmanager
-def _image() -> Generator[None]:
+def _build_image() -> None:
     """The image of the examples that is this interpreter, built without a registry."""
     recipe: dict[str, Any] = runpy.run_path(str(RECIPE))
     client = docker.from_env(timeout=300)
-    known = recipe["built_before"](client, IMAGE)
-    with contextlib.redirect_stdout(sys.stderr):
-        recipe["build"](client, IMAGE, recipe["digest_of_base"](), recipe["import_base"])
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            recipe["build_base"](client)
     finally:
-        if known is None:
-            with contextlib.suppress(DockerException):  # a daemon that is gone has none
-                client.images.remove(IMAGE, force=True)
         client.close()

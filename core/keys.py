@@ -25,6 +25,7 @@
     flow:<p>:about                     HASH    session -> what it says of itself: role, host …
     flow:<p>:claims                    HASH    session -> token of its last claim
     flow:<p>:session:<session>         HASH    what a session has claimed, counted
+    flow:<p>:claimed:<session>         STRING  last claim of a courier or subscriber, while it holds
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn

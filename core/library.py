@@ -24,6 +24,7 @@ PARTS = (
     "claiming",
     "groups",
     "deliveries",
+    "recalling",
 )
 
 _FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"

@@ -165,10 +165,18 @@ class Subscription:
         except Exception as error:  # whatever user code raises is how it went
             await self._note_failure(message, error, tries)
         else:
-            with anyio.move_on_after(FAREWELL, shield=True):  # it is handled, whoever stops us
-                await message.ack()
+            await self._acknowledge(message)
         finally:
             room.release()
+
+    async def _acknowledge(self, message: Received) -> None:
+        """It is handled, whoever stops us: say so, however long Redis is away until then."""
+        try:
+            await message.ack()
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(FAREWELL, shield=True):
+                await message.ack()
+            raise
 
     async def _note_failure(self, message: Received, error: Exception, tries: int) -> None:
         what = {"subscription": self.name, "of": message.event.id, "problem": str(error)}

@@ -8,6 +8,7 @@ An image made from the same files before is kept: a label has the digest of what
 from __future__ import annotations
 
 import compileall
+import fcntl
 import hashlib
 import shutil
 import ssl
@@ -18,6 +19,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -38,10 +40,11 @@ USERS = "root:x:0:0::/:/none\nnobody:x:65534:65534::/tmp:/none\n"
 def main() -> None:
     try:
         client = docker.from_env(timeout=300)
-        base = build(client, BASE, digest_of_base(), import_base)
+        base = build_base(client)
         for folder in sorted(path.parent for path in AGENTS.glob("*/Dockerfile")):
             build(client, f"{folder.name}:latest", digest_of(folder, base), build_agent)
-        client.images.prune({"dangling": True, "label": LABEL})
+        with alone():
+            client.images.prune({"dangling": True, "label": LABEL})
     except DockerException as error:
         sys.exit(f"cannot build the images of the agents: {error}")
 
@@ -49,15 +52,28 @@ def main() -> None:
 Builder = Callable[[docker.DockerClient, str, str], None]
 
 
+def build_base(client: docker.DockerClient) -> str:
+    return build(client, BASE, digest_of_base(), import_base)
+
+
 def build(client: docker.DockerClient, tag: str, digest: str, builder: Builder) -> str:
     """Build what is not there yet, tell it in one line, give the digest."""
     begun = time.monotonic()
-    if built_before(client, tag) == digest:
-        print(f"{tag:26} up to date")
-    else:
-        builder(client, tag, digest)
-        print(f"{tag:26} built in {time.monotonic() - begun:.1f} s", flush=True)
+    with alone():
+        if built_before(client, tag) == digest:
+            print(f"{tag:26} up to date")
+        else:
+            builder(client, tag, digest)
+            print(f"{tag:26} built in {time.monotonic() - begun:.1f} s", flush=True)
     return digest
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Of several that build at once one does: an image has no name yet for a moment."""
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def built_before(client: docker.DockerClient, tag: str) -> str | None:

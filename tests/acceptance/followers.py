@@ -9,6 +9,7 @@ from contextlib import aclosing
 import anyio
 import anyio.abc
 import httpx
+import pytest
 
 from agentainer_flow import AsyncWorkflowClient, Client
 from agentainer_flow.core.cloudevents import CloudEvent
@@ -105,7 +106,12 @@ class Followers:
                 yield f"{receiver.url}: lacks {len(missing)} of {len(events)}"
 
 
-async def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    with anyio.fail_after(seconds):
+async def until(
+    condition: Callable[[], object], seconds: float = 60, lacking: Callable[[], object] = str
+) -> None:
+    """Wait for a condition; tell what is lacking when it does not come."""
+    with anyio.move_on_after(seconds):
         while not condition():  # noqa: ASYNC110 - of other processes there is no word
             await anyio.sleep(0.05)
+        return
+    pytest.fail(f"not so after {seconds} s: {lacking()}")

@@ -85,6 +85,11 @@ class Storm:
             for name in names
         }
 
+    def running(self) -> dict[str, list[str]]:
+        """What has come to pass of every workflow that has not ended."""
+        names: Any = self.scene.redis.smembers("flow:0:active")
+        return {name: self.scene.types(name) for name in names}
+
     def have_ended(self) -> bool:
         return self.scene.redis.zcard("flow:0:workflows:completed") == self._begun
 
@@ -114,12 +119,13 @@ async def weather(storm: Storm, workflows: int, **kinds: int) -> None:
         for fault in (storm.kill_api, storm.kill_carrier, storm.kill_redis) * 2:
             followers.seen_more = False
             await storm.begin(workflows // 6, followers)
-            await until(lambda: followers.seen_more)
+            await until(lambda: followers.seen_more, lacking=storm.running)
             await fault()
-        await until(storm.have_ended, 120)
+        await until(storm.have_ended, 120, storm.running)
         wanted = storm.logs()
         assert all(versions == list(range(1, len(versions) + 1)) for versions in wanted.values())
-        await until(lambda: not followers.lack(wanted), 120)
+        lack = partial(followers.lack, wanted)
+        await until(lambda: not lack(), 120, lack)
         tasks.cancel_scope.cancel()
 
 

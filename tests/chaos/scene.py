@@ -106,13 +106,27 @@ class Scene:
         self.server.kill()
 
     async def rest(self) -> tuple[bool, float]:
-        """Wait until every workflow has ended; whether that came, and after how many seconds."""
+        """Wait until every workflow has ended, and the dead are noticed; whether that came.
+
+        And after how many seconds the workflows had.
+        """
         begun = time.monotonic()
         with self.server.client() as redis, anyio.move_on_after(PATIENCE + 8 * self.wanted.lease):
             while any(redis.scard(key) for key in _keys(redis, "flow:*:active")):  # noqa: ASYNC110
                 await anyio.sleep(0.1)
-            return True, time.monotonic() - begun
+            drained_s = time.monotonic() - begun
+            while self._are_dead_left(redis):  # noqa: ASYNC110
+                await anyio.sleep(0.1)
+            return True, drained_s
         return False, time.monotonic() - begun
+
+    def _are_dead_left(self, redis: Redis) -> bool:
+        """Whether sessions of processes that are gone wait to be noticed."""
+        pids = {member.pid for member in self.fleet.members.values()}
+        sessions = [
+            name for key in _sessions(redis) for name in cast(Any, redis).zrange(key, 0, -1)
+        ]
+        return any(int(name.split(":")[1]) not in pids for name in sessions)
 
     async def stop(self) -> list[str]:
         """Ask every process to stop; what was wrong with how it did, in words."""
@@ -124,7 +138,7 @@ class Scene:
             if code != 0
         ]
         with self.server.client() as redis:
-            for key in _keys(redis, "flow:*:sessions"):
+            for key in _sessions(redis):
                 if left := redis.zcard(key):
                     problems.append(f"{left} sessions are left in {key} after all have stopped")
         return problems
@@ -158,6 +172,10 @@ class Scene:
             raise RuntimeError(f"agentainer check failed: {done.stderr}")
         checked: dict[str, Any] = json.loads(done.stdout)
         return checked
+
+
+def _sessions(redis: Redis) -> list[str]:
+    return _keys(redis, "flow:*:sessions")
 
 
 def _keys(redis: Redis, pattern: str) -> list[str]:

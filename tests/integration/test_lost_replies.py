@@ -518,9 +518,6 @@ SECOND_ANSWERS: dict[str, Any] = {
     "delete": Missing(),
     "follow_feed": False,
     "plan_deliveries": False,
-    # Nobody has them: others get them when the claim is over.
-    "claim_deliveries": [],
-    "claim_subscription": [],
     "plan_subscription": False,
     "settle_subscription": False,
     "settle_subscription__again_later": False,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -40,9 +39,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def images() -> None:
     """Have the Python image, which needs no registry."""
-    with (AGENTS / "build").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one of the parallel test processes builds it
-        subprocess.run([AGENTS / "build"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([AGENTS / "build"], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture
