@@ -39,7 +39,7 @@ def diagnose(facts: Facts, later: Sequence[Unread]) -> list[Finding]:
 
 def _problems(facts: Facts, later: Sequence[Unread]) -> Iterator[str]:
     roles = {one.role for one in facts.members if one.lives and one.lane == SHARED}
-    yield from _unowned(facts)
+    yield from say_unowned(facts)
     for lane, after in zip(facts.lanes, later, strict=True):
         if lane.owner:
             yield from _lag(lane, _lanes(facts, [lane]), after)
@@ -67,7 +67,8 @@ def _problems(facts: Facts, later: Sequence[Unread]) -> Iterator[str]:
             )
 
 
-def _unowned(facts: Facts) -> Iterator[str]:
+def say_unowned(facts: Facts) -> Iterator[str]:
+    """What waits because no engine is there, in words."""
     unowned = [lane for lane in facts.lanes if lane.workflows and not lane.owner]
     if unowned:
         waiting = sum(lane.workflows for lane in unowned)
@@ -140,9 +141,15 @@ def _agent(agent: WaitingAgent) -> str:
 
 
 def _finding(facts: Facts, step: Waiting) -> Finding:
-    kind, why = _why(facts, step)
-    what = f"Workflow {step.workflow} step {step.step}: {_count(step.ready, 'task')} ready, {why}."
+    kind, why = say_waiting(facts, step)
+    what = f"Workflow {step.workflow} step {step.step}: {why}."
     return Finding(kind, what, step.workflow, step.step)
+
+
+def say_waiting(facts: Facts, step: Waiting) -> tuple[Literal["problem", "waiting"], str]:
+    """What ready tasks wait for, in words."""
+    kind, why = _why(facts, step)
+    return kind, f"{_count(step.ready, 'task')} ready, {why}"
 
 
 def _why(facts: Facts, step: Waiting) -> tuple[Literal["problem", "waiting"], str]:

@@ -24,13 +24,13 @@ def brief(event: e.Event) -> str:
         case e.WorkflowPaused(freeze=freeze):
             return "agents frozen" if freeze else ""
         case e.WorkflowCancelRequested(reason=reason) | e.WorkflowCancelled(reason=reason):
-            return _cut(reason)
+            return cut(reason)
         case e.StateUpdated(changes=changes):
-            return _cut(", ".join(f"{change.op} {change.key}" for change in changes))
+            return cut(", ".join(f"{change.op} {change.key}" for change in changes))
         case e.JobEvent():
             return _job(event)
         case e.Unknown(data=data):
-            return _cut(bytes(data).decode(errors="replace"))
+            return cut(bytes(data).decode(errors="replace"))
         case _:
             return _step(event)
 
@@ -81,9 +81,10 @@ def _place(step: str, index: int | None) -> str:
 
 
 def _failure(error: e.Failure) -> str:
-    return _cut(f"{error.type}: {error.message}")
+    return cut(f"{error.type}: {error.message}")
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """One line of what may be long."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

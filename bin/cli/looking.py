@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from ..core.definition import Definition
 from ..core.events import Failure
 from ..core.log import EventLog
 from ..projections.documents import (
@@ -18,6 +19,7 @@ from ..projections.documents import (
     job_document,
 )
 from ..projections.listing import Summary, list_workflows
+from ..projections.workflow import WorkflowView
 from ..sdk.handle import read_view
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
 from .session import find, with_log
@@ -53,46 +55,48 @@ def _row(one: Summary) -> list[Cell]:
 
 
 def show_status(id: str, *, as_json: bool) -> None:
-    async def read(log: EventLog) -> tuple[WorkflowDocument, list[JobDocument]]:
+    async def read(log: EventLog) -> tuple[WorkflowView, Definition]:
         view = await read_view(log, await find(log, id))
-        definition = await log.get_definition(view.definition_digest)
-        jobs = [job_document(view, job) for job in view.jobs.values()]
-        return document(view, definition), jobs
+        return view, await log.get_definition(view.definition_digest)
 
-    workflow, agents = with_log(read)
+    print_workflow(*with_log(read), as_json=as_json)
+
+
+def print_workflow(
+    view: WorkflowView, definition: Definition, *, as_json: bool, until: str | None = None
+) -> None:
+    """Its steps and agents, and why it failed, when it has; `until` is the moment shown, or now."""
+    workflow = document(view, definition)
+    agents = [job_document(view, job) for job in view.jobs.values()]
     if as_json:
         whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
         print_json(whole)
-    else:
-        _print(workflow, agents)
-
-
-def _print(workflow: WorkflowDocument, agents: Sequence[JobDocument]) -> None:
+        return
     out = console()
-    out.print(_title(workflow), soft_wrap=True)
+    out.print(_title(workflow, until), soft_wrap=True)
     out.print()
-    print_table(STEPS, map(_step_row, workflow.steps))
+    print_table(STEPS, [_step_row(step, until) for step in workflow.steps])
     if agents:
         out.print()
-        _print_agents(agents)
+        _print_agents(agents, until)
     if workflow.error:
         out.print()
         out.print(_error(workflow, workflow.error), soft_wrap=True)
 
 
-def _title(workflow: WorkflowDocument) -> Text:
-    took = between(workflow.started_at, workflow.ended_at)
+def _title(workflow: WorkflowDocument, until: str | None) -> Text:
+    took = between(workflow.started_at, workflow.ended_at or until)
     status = coloured(workflow.status)
     return Text.assemble((workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
 
 
-def _step_row(step: StepDocument) -> list[Cell]:
+def _step_row(step: StepDocument, until: str | None) -> list[Cell]:
     return [
         step.id,
         coloured(step.status),
         _tasks(step.tasks),
         str(len(step.jobs) or ""),
-        between(step.started_at, step.ended_at),
+        between(step.started_at, step.ended_at or until),
     ]
 
 
@@ -104,23 +108,23 @@ def _tasks(tasks: dict[str, int]) -> str:
     return ", ".join(parts)
 
 
-def _print_agents(agents: Sequence[JobDocument]) -> None:
+def _print_agents(agents: Sequence[JobDocument], until: str | None) -> None:
     """What has not succeeded comes first."""
     chosen = sorted(agents, key=lambda agent: agent.status == "succeeded")[:SHOWN]
-    rows = map(_agent_row, chosen)
+    rows = [_agent_row(agent, until) for agent in chosen]
     print_table(AGENTS, rows, whole=["agent", "status"], spare=["runtime", "container"])
     if len(agents) > SHOWN:
         console().print(f"and {len(agents) - SHOWN} more; --json shows all")
 
 
-def _agent_row(agent: JobDocument) -> list[Cell]:
+def _agent_row(agent: JobDocument, until: str | None) -> list[Cell]:
     return [
         agent.id,
         agent.image,
         coloured(agent.status),
         agent.runtime,
         short(agent.container),
-        between(agent.launched_at, agent.ended_at),
+        between(agent.launched_at, agent.ended_at or until),
     ]
 
 

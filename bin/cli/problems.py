@@ -32,6 +32,10 @@ class Ambiguous(FlowError):
         super().__init__(f"{len(ids)} workflows begin with {prefix!r}:{listed}{more}")
 
 
+class Missed(FlowError):
+    """Raised when a moment, a step or a value is asked for that a workflow does not have."""
+
+
 def report(error: Exception) -> int:
     """Say on stderr what went wrong; return the exit code. What is no FlowError is raised again."""
     cause = innermost(error)
@@ -56,7 +60,7 @@ def innermost(error: Exception) -> Exception:
 
 def exit_code(error: FlowError) -> int:
     match error:
-        case WorkflowNotFound():
+        case WorkflowNotFound() | Missed():
             return NOT_FOUND
         case Ambiguous():
             return USAGE

@@ -24,9 +24,9 @@ def show_events(id: str, *, follow: bool, after: int, as_json: bool) -> None:
         read = follow_to_end if follow else _pages
         async for recorded in read(log, workflow, after=after):
             if as_json:
-                print_json(_public(workflow, recorded))
+                print_json(public(workflow, recorded))
             else:
-                typer.echo(_line(recorded))
+                typer.echo(event_line(recorded))
 
     with_log(show)
 
@@ -38,7 +38,8 @@ async def _pages(log: EventLog, workflow: str, *, after: int) -> AsyncIterator[R
         after = events[-1].version
 
 
-def _public(workflow: str, recorded: Recorded) -> dict[str, Any]:
+def public(workflow: str, recorded: Recorded) -> dict[str, Any]:
+    """An event as --json prints it."""
     return {
         "workflow": workflow,
         "version": recorded.version,
@@ -51,7 +52,8 @@ def _public(workflow: str, recorded: Recorded) -> dict[str, Any]:
     }
 
 
-def _line(recorded: Recorded) -> str:
+def event_line(recorded: Recorded) -> str:
+    """An event for people: when, what, by whom."""
     what = brief(recorded.event)
     head = f"{recorded.version:>5}  {local_time(recorded.ts)}  {recorded.type:<25}"
     return f"{head}  {what:<40}  {recorded.by}" if recorded.by else f"{head}  {what}"

@@ -11,7 +11,7 @@ from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Run, start, look at, pause and cancel workflows.",
+    help="Run, start, look at, explain, pause and cancel workflows.",
 )
 
 #: As in the listing; `projections.workflow.WorkflowStatus` has the same.
@@ -141,6 +141,102 @@ def logs(
     from . import reading
 
     reading.show_logs(id, step=step, index=index, follow=follow, as_json=as_json)
+
+
+@app.command()
+def why(
+    id: Id,
+    step: Annotated[str | None, typer.Argument(metavar="STEP", help="Only this step.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a workflow and its steps wait, failed or never began.
+
+    One sentence each; where the trouble began is told in red.
+
+    \b
+    Examples:
+      agentainer workflow why last
+      agentainer workflow why 01k9f3 process_data --json
+    """
+    from . import history
+
+    history.show_why(id, step, as_json=as_json)
+
+
+@app.command()
+def replay(
+    id: Id,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME",
+            help="Show the workflow as it was after an event, or at a time such as "
+            "2026-05-04T10:30:00.",
+        ),
+    ] = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Go through what happened: every event, and what it changed.
+
+    Reads the log and runs no code of the workflow. --at shows one moment, as `status` shows now.
+
+    \b
+    Examples:
+      agentainer workflow replay last
+      agentainer workflow replay 01k9f3 --at 41
+      agentainer workflow replay 01k9f3 --at "2026-05-04 10:30"
+    """
+    from . import history
+
+    if at is None:
+        history.show_replay(id, as_json=as_json)
+    else:
+        history.show_at(id, at, as_json=as_json)
+
+
+@app.command()
+def diff(
+    id: Id,
+    first: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The earlier moment.")],
+    second: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The later moment.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what differs between two moments of a workflow.
+
+    \b
+    Examples:
+      agentainer workflow diff last 12 41
+      agentainer workflow diff 01k9f3 2026-05-04T10:30 2026-05-04T10:35 --json
+    """
+    from . import history
+
+    history.show_diff(id, first, second, as_json=as_json)
+
+
+@app.command()
+def blame(
+    id: Id,
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="Such as state.total, status, steps.load.status or steps.load.tasks.3.result.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the event that last set a value, behind the events that caused it.
+
+    Paths are those that `replay` and `diff` print.
+
+    \b
+    Examples:
+      agentainer workflow blame last state.total
+      agentainer workflow blame 01k9f3 steps.process_data.tasks.3
+    """
+    from . import history
+
+    history.show_blame(id, path, as_json=as_json)
 
 
 @app.command()
