@@ -13,11 +13,12 @@ from ..projections.workflow import JobView, StepView, TaskView, WorkflowView
 from .diagnosis import say_unowned, say_waiting
 from .facts import Facts
 
-#: Tasks and agents of a step that are told one by one.
+#: Tasks of a step that are told one by one.
 TOLD = 5
+UNDER_WAY = ("running", "retrying", "lost")
 
 
-class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reason(msgspec.Struct, frozen=True):
     """One sentence about a step, or about the workflow when it names none."""
 
     text: str
@@ -141,7 +142,7 @@ class _Explainer:
         ]
         if self._view.ended:
             if unmet:
-                return f"It never began: {_join([self._unmet(one) for one in unmet])}."
+                return f"It never began: {_join([_unmet(one) for one in unmet])}."
             return f"It never began, because {self._why_stopped()}."
         if self._view.status in ("failing", "cancelling"):
             return f"It does not begin any more, because {self._why_stopped()}."
@@ -150,11 +151,6 @@ class _Explainer:
         if self._view.status == "paused":
             return "It could begin, but the workflow is paused."
         return "It is about to begin."
-
-    def _unmet(self, step: StepView) -> str:
-        became = "never began" if step.status == "pending" else f"was {step.status}"
-        became = "failed" if step.status == "failed" else became
-        return f"step {step.id}, which it depends on, {became}"
 
     def _why_stopped(self) -> str:
         view = self._view
@@ -185,7 +181,7 @@ class _Explainer:
             if told < TOLD and (text := self._task(spec, step, index, task)):
                 yield Reason(text, spec.id)
                 told += 1
-        active = step.running + sum(task.status == "retrying" for task in step.tasks.values())
+        active = sum(task.status in UNDER_WAY for task in step.tasks.values())
         if active > told:
             yield Reason(f"And {_count(active - told, 'more task')} like these.", spec.id)
         for waiting in self._facts.waiting:
@@ -236,6 +232,11 @@ class _Explainer:
 def _attempt(spec: StepSpec, task: TaskView) -> str:
     most = spec.retry.attempts if spec.retry else 1
     return f" (attempt {task.attempt} of {most})" if most > 1 else ""
+
+
+def _unmet(step: StepView) -> str:
+    became = {"pending": "never began", "failed": "failed"}.get(step.status, f"was {step.status}")
+    return f"step {step.id}, which it depends on, {became}"
 
 
 def _progress(step: StepView) -> str:

@@ -48,13 +48,14 @@ async def _read(log: EventLog, text: str) -> tuple[str, list[Recorded]]:
 def show_replay(id: str, *, as_json: bool) -> None:
     """Every event, and below it what it changed."""
     workflow, events = with_log(lambda log: _read(log, id))
+    out = console()
     for recorded, changed, _ in replay(workflow, events):
         if as_json:
             print_json({**public(workflow, recorded), "changes": changed})
         else:
             typer.echo(event_line(recorded))
             for change in changed:
-                console().print(Text("         ").append(_change(change)), soft_wrap=True)
+                out.print(Text("         ").append(_change(change)), soft_wrap=True)
 
 
 def show_at(id: str, at: str, *, as_json: bool) -> None:
@@ -129,8 +130,8 @@ def show_why(id: str, step: str | None, *, as_json: bool) -> None:
             known = ", ".join(definition.by_id)
             raise Missed(f"workflow {workflow} has no step {step!r}; it has {known}")
         seconds, micros = await log.redis.time()
-        facts = await _facts_about(log, workflow)
-        return explain(view, definition, events, facts, seconds * 1000 + micros // 1000)
+        about = await _facts_about(log, workflow)
+        return explain(view, definition, events, about, seconds * 1000 + micros // 1000)
 
     reasons = with_log(read)
     wanted = [one for one in reasons if step is None or one.step == step]

@@ -93,6 +93,16 @@ def test_lost_tasks() -> None:
     )
 
 
+def test_many_tasks_are_counted() -> None:
+    started = [e.TaskStarted("work", index, 1, "worker-1") for index in range(8)]
+    lost = e.TaskLost("work", 2, 1, "worker-1")
+    text = told("work", *LOADED, e.StepScheduled("work", 20, 10), *started, lost)
+    assert text.count("Task ") == 5
+    assert text.endswith(
+        "And 3 more tasks like these. 10 tasks will be queued when earlier ones have ended."
+    )
+
+
 def test_what_ready_tasks_wait_for() -> None:
     waiting = Waiting("w1", "wf", "running", "work", 1, 1.0, "gpu", "")
     nobody = replace(FACTS, members=[], waiting=[waiting])
