@@ -71,13 +71,13 @@ def look_back(workflow: str, events: Sequence[e.Recorded], moment: Moment) -> Wo
 
 def replay(
     workflow: str, events: Sequence[e.Recorded]
-) -> Iterator[tuple[e.Recorded, list[Change], WorkflowView]]:
-    """Each event with what it changed, and the view after it, which the next one changes."""
+) -> Iterator[tuple[e.Recorded, list[Change]]]:
+    """Each event with what it changed."""
     view = WorkflowView(workflow)
     for recorded in events:
         before = facts_near(view, recorded.event)
         apply(view, recorded)
-        yield recorded, changes(before, facts_near(view, recorded.event)), view
+        yield recorded, changes(before, facts_near(view, recorded.event))
 
 
 def blame(
@@ -86,7 +86,7 @@ def blame(
     """The event that last changed a path, or one below it, after the chain of its causes."""
     found: e.Recorded | None = None
     change: Change | None = None
-    for recorded, changed, _ in replay(workflow, events):
+    for recorded, changed in replay(workflow, events):
         for one in changed:
             if one.path == path or one.path.startswith(f"{path}."):
                 found, change = recorded, one

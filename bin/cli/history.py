@@ -49,7 +49,7 @@ def show_replay(id: str, *, as_json: bool) -> None:
     """Every event, and below it what it changed."""
     workflow, events = with_log(lambda log: _read(log, id))
     out = console()
-    for recorded, changed, _ in replay(workflow, events):
+    for recorded, changed in replay(workflow, events):
         if as_json:
             print_json({**public(workflow, recorded), "changes": changed})
         else:

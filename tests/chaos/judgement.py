@@ -35,7 +35,7 @@ class Past(msgspec.Struct, frozen=True):
     starts: list[Start]
     begin_ms: float
     end_ms: float
-    #: Every workflow has ended, so long after the faults.
+    #: Every workflow has ended, so long after the faults, and the dead have been noticed.
     rested: bool
     drained_s: float
 
@@ -95,7 +95,10 @@ def _seen(scene: Scene, logs: Mapping[str, Sequence[Entry]]) -> Counter[str]:
 
 def _unrested(past: Past) -> Iterator[str]:
     if not past.rested:
-        yield f"{past.drained_s:.0f} s after the faults not all workflows have ended"
+        yield (
+            f"{past.drained_s:.0f} s after the faults not all workflows have ended, or sessions "
+            "of dead processes are still there"
+        )
 
 
 def _violations(checked: Mapping[str, Any]) -> Iterator[str]:
