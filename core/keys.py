@@ -83,6 +83,8 @@ from __future__ import annotations
 from zlib import crc32
 
 SHARED = "shared"
+#: The lane of imported workflows: nobody ever owns it, so they stay as they are.
+IMPORTED = "imported"
 
 
 class Keys:

@@ -14,7 +14,7 @@ import msgspec
 
 from ..core.log import EventLog
 from .documents import JobDocument, document, encode, job_document
-from .workflow import WorkflowView, fold
+from .histories import definition_of, tolerant_fold
 
 PAGE = 200
 
@@ -66,7 +66,7 @@ async def list_agents(log: EventLog, *, ended: bool = False, limit: int = 100) -
         ids |= {one.id for one in await list_workflows(log, limit=limit)}
     found: list[JobDocument] = []
     for workflow in ids:
-        view = fold(workflow, await log.read(workflow))
+        view, _ = tolerant_fold(workflow, await log.read(workflow))
         found += [job_document(view, job) for job in view.jobs.values()]
     return sorted(found, key=lambda agent: agent.requested_at or "", reverse=True)
 
@@ -114,19 +114,27 @@ async def summaries(log: EventLog, ids: list[str]) -> list[Summary]:
     documents: list[bytes | None] = await log.connection.call(lambda: log.redis.mget(keys))
     found: list[Summary] = []
     for workflow, data in zip(ids, documents, strict=True):
-        if data is not None:
-            found.append(_decode(data))
+        if shown := _shown(data):
+            found.append(shown)
         elif summary := await _fold(log, workflow):
             found.append(summary)
     return found
+
+
+def _shown(data: bytes | None) -> Summary | None:
+    """What a document says, if there is one that can be read."""
+    try:
+        return _decode(data) if data else None
+    except msgspec.DecodeError:
+        return None
 
 
 async def _fold(log: EventLog, workflow: str) -> Summary | None:
     events = await log.read(workflow)
     if not events:
         return None
-    view: WorkflowView = fold(workflow, events)
-    return _decode(encode(document(view, await log.get_definition(view.definition_digest))))
+    view, _ = tolerant_fold(workflow, events)
+    return _decode(encode(document(view, await definition_of(log, view))))
 
 
 async def _active(log: EventLog) -> set[str]:

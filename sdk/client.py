@@ -32,7 +32,8 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
 from ..core.settings import Settings
-from ..projections.workflow import WorkflowView, fold
+from ..projections.histories import tolerant_fold
+from ..projections.workflow import WorkflowView
 from .creation import NewRun, command, create_run
 from .graph import WorkflowCode
 
@@ -42,11 +43,11 @@ RETRY_AFTER = 5.0
 
 
 async def read_view(log: EventLog, workflow: str) -> WorkflowView:
-    """Fold the log of a run. Raises WorkflowNotFound."""
+    """Fold the log of a run; what is damaged of it is passed over. Raises WorkflowNotFound."""
     events = await log.read(workflow)
     if not events:
         raise WorkflowNotFound(workflow)
-    return fold(workflow, events)
+    return tolerant_fold(workflow, events)[0]
 
 
 class Prepared(msgspec.Struct):
