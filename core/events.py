@@ -37,6 +37,29 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     last_lines: list[str] = []
 
 
+class ForkedFrom(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run that another one was forked from, and what is different."""
+
+    workflow: str
+    #: Version of the last event that the fork goes by.
+    version: int
+    #: What was asked to run again: `load`, or `load[3]` for one task.
+    rerun: list[str] = []
+    #: What was given anew: `input.k`, `output.step`, `state.k`, `definition`.
+    changed: list[str] = []
+
+
+class ReusedTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a task ended in the run that another one was forked from."""
+
+    index: int
+    attempt: int = 1
+    result: msgspec.Raw = NULL
+    blob: Blob | None = None
+    #: It failed, and its step may do without it.
+    error: Failure | None = None
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Base of all events. They hold plain values only, so no garbage collector has to look."""
 
@@ -61,6 +84,7 @@ class WorkflowCreated(Event, frozen=True):
     #: Items of fan-outs over a callable, by step.
     items: msgspec.Raw = msgspec.Raw(b"{}")
     tags: dict[str, str] = {}
+    forked_from: ForkedFrom | None = None
 
 
 class WorkflowStarted(Event, frozen=True):
@@ -150,6 +174,22 @@ class TasksQueued(Event, frozen=True):
     step: str
     first: int
     count: int
+
+
+class TasksReused(Event, frozen=True):
+    """Tasks need not run: how they ended is taken over from the run this one is forked from."""
+
+    type: ClassVar[str] = "tasks.reused"
+    step: str
+    tasks: list[ReusedTask]
+
+
+class StepReused(Event, frozen=True):
+    """The step need not run: all of its `tasks` were taken over."""
+
+    type: ClassVar[str] = "step.reused"
+    step: str
+    tasks: int
 
 
 class StepCompleted(Event, frozen=True):
@@ -246,6 +286,8 @@ class EffectRecorded(Event, frozen=True):
     index: int
     name: str
     value: msgspec.Raw = NULL
+    #: `sleep`: the value is when the task wakes up, seconds since the epoch.
+    kind: str = ""
 
 
 class StateUpdated(Event, frozen=True):
@@ -362,6 +404,8 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowDeleted,
         StepScheduled,
         TasksQueued,
+        TasksReused,
+        StepReused,
         StepCompleted,
         StepFailed,
         StepCancelled,

@@ -15,6 +15,7 @@
     workflow:<id>:ready                SET     steps with ready tasks
     workflow:<id>:ready:<step>         LIST    ready tasks
     workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
+    workflow:<id>:forks                ZSET    ids of runs that were forked from it, by when (ms)
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
 

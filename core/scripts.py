@@ -152,6 +152,7 @@ class Scripts:
         version: int | None = None,
         status: str | None = None,
         meta: dict[str, Any] | None = None,
+        state: dict[str, str] | None = None,
         suspend: bool = False,
         freeze: bool = False,
         wake: bool = False,
@@ -166,6 +167,7 @@ class Scripts:
             "version": version,
             "status": status,
             "meta": meta,
+            "state": state or None,
             "suspend": suspend or None,
             "freeze": freeze or None,
             "wake": wake or None,
@@ -353,6 +355,7 @@ class Scripts:
         effect: str,
         name: str,
         value: str,
+        kind: str = "",
     ) -> str | Lost:
         """Record an effect (`name` and `value` are JSON); returns the value that stands."""
         answer = await self._run(
@@ -365,6 +368,7 @@ class Scripts:
             effect=effect,
             name=name,
             value=value,
+            kind=kind or False,
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else str(facts[0])

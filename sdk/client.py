@@ -80,16 +80,24 @@ def prepare(
         name: encode(value, what=f"input {name!r} of {label}", limit=limit)
         for name, value in inputs.items()
     }
-    items = {
+    items = items_of_code(code, inputs, settings)
+    made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
+    _check_types(code, inputs)
+    return Prepared(code, made, encoded, items, new_workflow_id(key), key)
+
+
+def items_of_code(
+    code: WorkflowCode, inputs: dict[str, Any], settings: Settings
+) -> dict[str, msgspec.Raw]:
+    """The items of fan-outs over a callable, by step. Raises PayloadError, DefinitionError."""
+    limit = settings.payload_limit
+    return {
         step.id: encode(
             _listed(code, step.id, step.items(inputs)), what=f"items of {step.id!r}", limit=limit
         )
         for step in code.steps.values()
         if step.items
     }
-    made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
-    _check_types(code, inputs)
-    return Prepared(code, made, encoded, items, new_workflow_id(key), key)
 
 
 def _listed(code: WorkflowCode, step: str, items: Any) -> Any:

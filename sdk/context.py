@@ -66,7 +66,11 @@ class AsyncContext(_Place):
 
     async def sleep(self, seconds: float, name: str = "sleep") -> None:
         """Sleep; a body that runs again sleeps only what is left. Others may run meanwhile."""
-        until: float = await self.run(name, lambda: time.time() + seconds)
+
+        async def wake_time() -> float:
+            return time.time() + seconds
+
+        until: float = await self._task.once(name, wake_time, kind="sleep")
         await self._task.rest(max(0.0, until - time.time()))
         self._task.check()
 

@@ -37,6 +37,10 @@ class NewRun(msgspec.Struct, kw_only=True):
     key: str | None = None
     #: Whose code runs its steps: the name under which workers claim them.
     executor: str = ""
+    #: Of a fork: where it comes from, the events of what it takes over, and its state.
+    forked_from: e.ForkedFrom | None = None
+    reused: list[e.Event] = []
+    state: dict[str, str] = {}
 
 
 async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> CommandOutcome:
@@ -51,12 +55,16 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
         blobs,
         msgspec.Raw(_encode(run.items)),
         run.tags,
+        run.forked_from,
     )
-    events: list[e.Event] = [created, e.WorkflowStarted()] if run.start else [created]
+    events: list[e.Event] = [created, *run.reused]
+    if run.start:
+        events.append(e.WorkflowStarted())
     guard: dict[str, Any] = {
         "key": run.key or new_key(),
         "status": "running" if run.start else "created",
         "meta": _meta(run, lane),
+        "state": run.state,
     }
     outcome = await command(log, run.workflow, events, **guard)
     if isinstance(outcome, Undefined):
@@ -71,7 +79,7 @@ async def command(
     encoded = [(event.type, e.encode_event(event)) for event in events]
     content = digest("\n".join(data for _, data in encoded).encode())
     return await log.scripts.append(
-        workflow, key=key or new_key(), content=content, events=encoded, by="client", **guard
+        workflow, key=key or new_key(), content=content, events=encoded, by=log.writer, **guard
     )
 
 

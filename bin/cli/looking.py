@@ -73,7 +73,7 @@ def print_workflow(
         print_json(whole)
         return
     out = console()
-    out.print(_title(workflow, until), soft_wrap=True)
+    out.print(title(workflow, until), soft_wrap=True)
     out.print()
     print_table(STEPS, [_step_row(step, until) for step in workflow.steps])
     if agents:
@@ -84,10 +84,12 @@ def print_workflow(
         out.print(_error(workflow, workflow.error), soft_wrap=True)
 
 
-def _title(workflow: WorkflowDocument, until: str | None) -> Text:
+def title(workflow: WorkflowDocument, until: str | None, word: str = "") -> Text:
+    """One line about a workflow, as of now or until a moment, behind a word."""
     took = between(workflow.started_at, workflow.ended_at or until)
     status = coloured(workflow.status)
-    return Text.assemble((workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
+    head = (f"{word:<8}", "dim") if word else ""
+    return Text.assemble(head, (workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
 
 
 def _step_row(step: StepDocument, until: str | None) -> list[Cell]:

@@ -79,7 +79,7 @@ def _command(
 
 def make(reference: str, init: list[str] | None) -> Any:
     """An instance of the workflow class. Raises DefinitionError, typer.BadParameter."""
-    code = _only(reference)
+    code = load_one(reference)
     arguments = read_values(init, "--init")
     try:
         inspect.signature(code.cls).bind(**arguments)
@@ -89,7 +89,8 @@ def make(reference: str, init: list[str] | None) -> Any:
     return code.cls(**arguments)
 
 
-def _only(reference: str) -> WorkflowCode:
+def load_one(reference: str) -> WorkflowCode:
+    """The only workflow class of a reference. Raises DefinitionError."""
     codes = load(reference)
     if len(codes) > 1:
         names = ", ".join(code.cls.__name__ for code in codes)

@@ -174,39 +174,63 @@ def replay(
             "2026-05-04T10:30:00.",
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Go to the first event after which it holds, such as 'state.total > 3', "
+            "'steps.load.failed > 0' or 'event.type == \"task.lost\"'.",
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print instead of taking the screen.")
+    ] = False,
     as_json: AsJsonLines = False,
 ) -> None:
-    """Go through what happened: every event, and what it changed.
+    """Go through what happened, event by event, forwards and back.
 
-    Reads the log and runs no code of the workflow. --at shows one moment, as `status` shows now.
+    On a terminal it takes the screen: each event, what it changed, the steps and the state then.
+    Press ? there for the keys. Elsewhere, and with --plain, every event is printed with what it
+    changed. Reads the log and runs no code of the workflow. --at shows one moment, as `status`
+    shows now.
 
     \b
     Examples:
       agentainer workflow replay last
+      agentainer workflow replay 01k9f3 --plain
       agentainer workflow replay 01k9f3 --at 41
       agentainer workflow replay 01k9f3 --at "2026-05-04 10:30"
+      agentainer workflow replay 01k9f3 --until 'steps.load.failed > 0'
     """
-    from . import history
+    from . import replaying
 
-    if at is None:
-        history.show_replay(id, as_json=as_json)
-    else:
-        history.show_at(id, at, as_json=as_json)
+    if at is not None and until is not None:
+        raise typer.BadParameter("give --at or --until", param_hint="--until")
+    replaying.show_replay(id, replaying.Way(at, until, plain, as_json))
 
 
 @app.command()
 def diff(
     id: Id,
-    first: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The earlier moment.")],
-    second: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The later moment.")],
+    first: Annotated[
+        str,
+        typer.Argument(metavar="VERSION|TIME|ID", help="The earlier moment, or another workflow."),
+    ],
+    second: Annotated[
+        str | None, typer.Argument(metavar="VERSION|TIME", help="The later moment.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what differs between two moments of a workflow.
+    """Show what differs between two moments of a workflow, or between two workflows.
+
+    Workflows are compared by their definitions, inputs, each attempt of each task, state and
+    results, with how long each step took.
 
     \b
     Examples:
       agentainer workflow diff last 12 41
       agentainer workflow diff 01k9f3 2026-05-04T10:30 2026-05-04T10:35 --json
+      agentainer workflow diff 01k9f3 01k9h7
     """
     from . import history
 
@@ -237,6 +261,94 @@ def blame(
     from . import history
 
     history.show_blame(id, path, as_json=as_json)
+
+
+@app.command()
+def fork(
+    id: Id,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STEP[:INDEX]",
+            help="Run this step again, or one of its tasks, and all that depends on it.",
+        ),
+    ] = None,
+    from_failure: Annotated[
+        bool, typer.Option("--from-failure", help="Run again what failed.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME", help="Go by the log up to this event, or this moment."
+        ),
+    ] = None,
+    inputs: Inputs = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-output",
+            metavar="STEP=VALUE",
+            help="What a step returned, in place of what it did. May be repeated.",
+        ),
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--set-state", metavar="KEY=VALUE", help="State to set. May be repeated."),
+    ] = None,
+    definition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:CLASS", help="Go on with the steps of this class, as they are today."
+        ),
+    ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what would be reused and what would run.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new workflow that takes over what an earlier one did, and runs the rest.
+
+    What was not done runs, and so does what you name, what reads something that you give anew, and
+    all that depends on it. The earlier workflow stays as it is. The id of the new one is on stdout.
+
+    \b
+    Examples:
+      agentainer workflow fork last --from-failure
+      agentainer workflow fork 01k9f3 --from process_data --plan
+      agentainer workflow fork 01k9f3 --from process_data:7 -i mode=strict
+      agentainer workflow fork 01k9f3 --set-output fetch='{"pages": 3}'
+      agentainer workflow fork 01k9f3 --from-failure --definition shop/orders.py:Orders
+    """
+    from . import forking
+
+    forking.show_fork(
+        id,
+        begin=begin,
+        from_failure=from_failure,
+        at=at,
+        inputs=inputs,
+        outputs=outputs,
+        state=state,
+        definition=definition,
+        only_plan=only_plan,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def watch(id: Id) -> None:
+    """Watch a workflow until it ends: its steps, tasks and agents.
+
+    Exit code 0 when it completed, 1 when it did not.
+
+    \b
+    Examples:
+      agentainer workflow watch last
+    """
+    from . import watching
+
+    raise typer.Exit(0 if watching.show_watch(id) else 1)
 
 
 @app.command()

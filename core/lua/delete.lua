@@ -21,7 +21,7 @@ redis.call('XADD', flow_key('feed'), 'NOMKSTREAM', '*', 'w', call.id, 'v', versi
 drop_timers(log)
 redis.call('DEL', workflow_key(call.id))
 for _, part in ipairs({ 'events', 'meta', 'state', 'steps', 'commands', 'effects', 'jobs', 'limits',
-  'held_jobs', 'ready', 'blobs' }) do
+  'held_jobs', 'ready', 'blobs', 'forks' }) do
   redis.call('UNLINK', workflow_key(call.id, part))
 end
 for _, step in ipairs(call.steps) do

@@ -20,7 +20,7 @@ end
 
 local function let_expire(one)
   redis.call('PEXPIRE', workflow_key(one.id), one.log_ttl_ms)
-  for _, part in ipairs({ 'events', 'meta', 'steps', 'commands', 'blobs' }) do
+  for _, part in ipairs({ 'events', 'meta', 'steps', 'commands', 'blobs', 'forks' }) do
     redis.call('PEXPIRE', workflow_key(one.id, part), one.log_ttl_ms)
   end
   redis.call('PEXPIRE', workflow_key(one.id, 'state'), one.state_ttl_ms)
