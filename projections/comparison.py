@@ -65,8 +65,21 @@ def run_of(history: History) -> Run:
 def compare(one: Run, other: Run) -> Comparison:
     names = [step.id for step in one.definition.steps]
     names += [step.id for step in other.definition.steps if step.id not in one.definition.by_id]
-    before, after = _facts(one), _facts(other)
-    return Comparison([_pair(name, one, other) for name in names], changes(before, after))
+    found = changes(_facts(one), _facts(other))
+    order = {name: position for position, name in enumerate(names)}
+    found.sort(key=lambda change: _place_of(change.path, order))
+    return Comparison([_pair(name, one, other) for name in names], found)
+
+
+def _place_of(path: str, order: dict[str, int]) -> tuple[object, ...]:
+    """Definition and inputs, the workflow, its steps and their tasks in order, the rest."""
+    parts = path.split(".")
+    groups = ("definition", "input", "status", "reason", "result", "error", "steps", "agents")
+    group = groups.index(parts[0]) if parts[0] in groups else len(groups)
+    step = order.get(parts[1], 0) if len(parts) > 1 else -1
+    # Numbers count as such, and come before words.
+    rest = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts[2:]]
+    return (group, step, rest, path)
 
 
 def _attempts(events: Sequence[e.Recorded]) -> dict[Place, Attempt]:

@@ -33,8 +33,7 @@ class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc]  # simpleeval has
     """Names behind a dot are looked up, never taken from Python objects."""
 
     def _eval_attribute(self, node: ast.Attribute) -> Any:
-        found: Any = self._eval(node.value)
-        return _attribute(found, node.attr)
+        return _attribute(self._eval(node.value), node.attr)  # pyright: ignore[reportUnknownArgumentType]  # simpleeval has no types
 
 
 class Condition:

@@ -57,6 +57,8 @@ class ReplayScreen(App[None]):
     #prompt.asked { display: block; }
     """
 
+    ENABLE_COMMAND_PALETTE = False
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space,j", "move('step', 1)", "next"),
         Binding("left,k", "move('step', -1)", "back"),
@@ -172,7 +174,8 @@ class ReplayScreen(App[None]):
 
     def _event_line(self, number: int) -> Text:
         recorded = self.navigator.timeline.events[number - 1]
-        line = Text(brief_line(recorded), style=_style(recorded), no_wrap=True, overflow="ellipsis")
+        line = Text(brief_line(recorded), style=_style(recorded))
+        line.truncate(max(1, self.query_one("#events", Static).size.width), overflow="ellipsis")
         if number == self.navigator.position:
             line.stylize("reverse")
         return line

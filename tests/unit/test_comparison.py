@@ -51,8 +51,8 @@ def test_attempts_are_aligned_by_their_number() -> None:
     found = compared(WELL, AT_LAST)
     assert paths(found) == [
         "steps.a.tasks.0.attempts.1",
-        "steps.a.tasks.0.attempts.1.result",
         "steps.a.tasks.0.attempts.1.error",
+        "steps.a.tasks.0.attempts.1.result",
         "steps.a.tasks.0.attempts.2",
         "steps.a.tasks.0.attempts.2.result",
     ]
@@ -76,7 +76,7 @@ def test_inputs_and_definitions() -> None:
     created = e.WorkflowCreated("wf", "other", input=RAW(b'{"n": 2}'))
     slower = Definition("wf", (StepSpec("a", timeout_s=1), StepSpec("c")))
     found = compared(WELL, (created, *WELL[1:]), slower)
-    assert paths(found) == ["definition", "definition.a", "definition.b", "input.n", "definition.c"]
+    assert paths(found) == ["definition", "definition.a", "definition.b", "definition.c", "input.n"]
     assert [pair.statuses for pair in found.steps] == [
         ("completed", "completed"),
         ("pending", None),
