@@ -6,6 +6,9 @@
     workflow:<id>:state                HASH    state, key -> JSON (projection, inside the append)
     workflow:<id>:steps                LIST    steps as JSON (projection)
     workflow:<id>:step:<step>:jobs     SET     job ids (projection)
+    workflow:<id>:snapshot             HASH    view of a long log, with version and digest
+    workflow:<id>:shadow:<name>        STRING  projection made anew, not yet live
+    workflow:<id>:former:<name>        STRING  projection that was live before the last switch
     workflow:<id>:commands             HASH    idempotency key -> outcome of the first call
     workflow:<id>:effects              HASH    recorded effects of steps, by name
     workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
@@ -28,6 +31,9 @@
     flow:<p>:claimed:<session>         STRING  last claim of a courier or subscriber, while it holds
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
+    flow:<p>:archivable                ZSET    ended workflows to archive, by when (ms)
+    flow:<p>:named:<name>              ZSET    the same of one definition
+    flow:<p>:tagged:<key>:<value>      ZSET    the same with one tag
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
     flow:<p>:<lane>:feed               STREAM  every append of the lane, for its engine
     flow:<p>:<lane>:stocked            STRING  its engine looked at what was there before
@@ -49,6 +55,7 @@
     flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
     flow:subscriptions                 HASH    name -> what a durable subscription wants
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
+    flow:rebuild:<name>                HASH    how far a rebuild of projections is
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
     flow:request:<digest>              STRING  first answer to a request with an idempotency key
@@ -72,7 +79,11 @@ used; a private lane's keys are deleted when its workflow ends or moves to the s
 the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
 feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
 for a week after it was made or given up, the list of a webhook's until the webhook is deleted. What
-a subscription has lives until it is closed, its queues until they are empty.
+a subscription has lives until it is closed, its queues until they are empty. What a rebuild made
+(`shadow`, `former`, `flow:rebuild:…`) is kept for some days.
+
+With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
+`flow:<p>:archivable` and stay until its log is written there (`archive.lua`).
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.

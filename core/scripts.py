@@ -449,10 +449,19 @@ class Scripts:
         await self._run("write_logs", self._keys.partition(workflow), **call)
 
     async def delete(
-        self, workflow: str, *, steps: list[str], jobs: list[str], version: int | None = None
+        self,
+        workflow: str,
+        *,
+        steps: list[str],
+        jobs: list[str],
+        about: dict[str, Any],
+        version: int | None = None,
     ) -> CommandOutcome:
-        """Delete all that is stored of a run that has ended or has not begun."""
-        call = {"id": workflow, "steps": steps, "jobs": jobs}
+        """Delete all that is stored of a run that has ended or has not begun.
+
+        `about` names the listings that it is in, see `parts/listings.lua`.
+        """
+        call = {"id": workflow, "steps": steps, "jobs": jobs, "about": about}
         given = {"version": version} if version is not None else {}
         answer = await self._run("delete", self._keys.partition(workflow), **call, **given)
         outcome: CommandOutcome = _outcome_of(_decode(answer))
@@ -604,6 +613,31 @@ class Scripts:
 
     async def close_subscription(self, partition: int, *, name: str, group: str) -> None:
         await self._run("close_subscription", partition, name=name, group=group)
+
+    async def keep_shadow(
+        self, workflow: str, *, name: str, made: dict[str, Any], ttl_ms: int
+    ) -> bool:
+        """Keep a projection made anew (see `parts/rebuilding.lua`); False: the log has gone."""
+        call = {"id": workflow, "name": name, "made": made, "ttl_ms": ttl_ms}
+        return bool(_decode(await self._run("keep_shadow", self._keys.partition(workflow), **call)))
+
+    async def switch_projection(
+        self, workflow: str, *, name: str, ttl_ms: int
+    ) -> Literal["switched", "newer", "moved", "missing"]:
+        """Let the projection made anew take the place of the live one, which is kept a while."""
+        call = {"id": workflow, "name": name, "ttl_ms": ttl_ms}
+        answer = await self._run("switch_projection", self._keys.partition(workflow), **call)
+        word: Literal["switched", "newer", "moved", "missing"] = _decode(answer)
+        return word
+
+    async def restore_projection(
+        self, workflow: str, *, name: str
+    ) -> Literal["restored", "newer", "missing"]:
+        """Go back to what was live before the last switch, unless a newer one is there."""
+        call = {"id": workflow, "name": name}
+        answer = await self._run("restore_projection", self._keys.partition(workflow), **call)
+        word: Literal["restored", "newer", "missing"] = _decode(answer)
+        return word
 
     async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
         """Write documents (see `project.lua`); returns of how many workflows they were news."""

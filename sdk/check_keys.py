@@ -163,10 +163,15 @@ class KeyReader:
             orphans=await self._ranked(self._keys.flow(number, "orphans")),
         )
         statuses = f"flow:{number}:workflows:"
+        by_name, by_tag = f"flow:{number}:named:", f"flow:{number}:tagged:"
         for name in names:
             key = self._keys.prefix + name
             if name.startswith(statuses):
                 found.by_status[name.removeprefix(statuses)] = await self._ranked(key)
+            elif name.startswith(by_name):
+                found.by_name[name.removeprefix(by_name)] = await self._ranked(key)
+            elif name.startswith(by_tag):
+                found.by_tag[name.removeprefix(by_tag)] = await self._ranked(key)
             elif (session := _SESSION.fullmatch(name)) and int(session[1]) == number:
                 found.holdings[session[2]] = _numbers(await self._redis.hgetall(key))
             elif (lane := _LANE.fullmatch(name)) and int(lane[1]) == number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,8 +33,9 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
 from ..core.settings import Settings
-from ..projections.workflow import WorkflowView, fold
-from .creation import NewRun, command, create_run
+from ..projections.snapshots import load_view
+from ..projections.workflow import WorkflowView
+from .creation import NewRun, about_of, check_tags, command, create_run
 from .graph import WorkflowCode
 
 ACTIVE = ["created", "running", "paused"]
@@ -42,11 +44,8 @@ RETRY_AFTER = 5.0
 
 
 async def read_view(log: EventLog, workflow: str) -> WorkflowView:
-    """Fold the log of a run. Raises WorkflowNotFound."""
-    events = await log.read(workflow)
-    if not events:
-        raise WorkflowNotFound(workflow)
-    return fold(workflow, events)
+    """Fold the log of a run, by its snapshot when it is long. Raises WorkflowNotFound."""
+    return await load_view(log, workflow)
 
 
 class Prepared(msgspec.Struct):
@@ -58,6 +57,7 @@ class Prepared(msgspec.Struct):
     items: dict[str, msgspec.Raw]
     workflow: str
     key: str | None = None
+    tags: dict[str, str] = {}
 
 
 def prepare(
@@ -67,6 +67,7 @@ def prepare(
     settings: Settings,
     *,
     key: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Check and encode what a run starts with; the same idempotency key means the same run.
 
@@ -88,7 +89,8 @@ def prepare(
     }
     made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
     _check_types(code, inputs)
-    return Prepared(code, made, encoded, items, new_workflow_id(key), key)
+    checked = check_tags(tags or {})
+    return Prepared(code, made, encoded, items, new_workflow_id(key), key, checked)
 
 
 def _listed(code: WorkflowCode, step: str, items: Any) -> Any:
@@ -127,7 +129,7 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
     return run.workflow
 
 
-def new_run_of(run: Prepared, *, tags: dict[str, str] | None = None, start: bool = True) -> NewRun:
+def new_run_of(run: Prepared, *, start: bool = True) -> NewRun:
     return NewRun(
         workflow=run.workflow,
         definition=run.code.definition,
@@ -135,7 +137,7 @@ def new_run_of(run: Prepared, *, tags: dict[str, str] | None = None, start: bool
         init=run.init,
         inputs=run.inputs,
         items=run.items,
-        tags=tags or {},
+        tags=run.tags,
         start=start,
         key=run.key,
     )
@@ -164,7 +166,11 @@ async def delete(log: EventLog, workflow: str, *, version: int | None = None) ->
     """
     view = await read_view(log, workflow)
     outcome = await log.scripts.delete(
-        workflow, steps=list(view.steps), jobs=list(view.jobs), version=version
+        workflow,
+        steps=list(view.steps),
+        jobs=list(view.jobs),
+        about=about_of(view.name, view.tags),
+        version=version,
     )
     return check_outcome(workflow, outcome, version)
 

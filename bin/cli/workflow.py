@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
+from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference, Tags
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +20,11 @@ STATUSES = "created, running, paused, failing, cancelling, completed, failed or 
 
 @app.command()
 def run(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a workflow here, to its end.
 
@@ -34,12 +38,16 @@ def run(
     """
     from . import starting
 
-    starting.run(reference, inputs, init, as_json=as_json)
+    starting.run(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command()
 def start(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a workflow and print its id.
 
@@ -48,11 +56,11 @@ def start(
     \b
     Examples:
       agentainer workflow start examples/data_processing.py -i chunks=10
-      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --json
+      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --tag team=search --json
     """
     from . import starting
 
-    starting.start(reference, inputs, init, as_json=as_json)
+    starting.start(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command("list")
@@ -63,6 +71,20 @@ def list_workflows(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only runs of this definition.")
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="Only runs with this tag. Repeatable."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="AGE|TIME", help="Only runs created since then, such as 2h or 3d."),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="AGE|TIME", help="Only runs created before then.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only runs created longer ago than this.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -71,13 +93,19 @@ def list_workflows(
     \b
     Examples:
       agentainer workflow list --status failed
-      agentainer workflow list --name orders --limit 100 --json
+      agentainer workflow list --name orders --tag team=search --since 2h
+      agentainer workflow list --older-than 30d --limit 100 --json
     """
     if status is not None and status not in STATUSES.replace(",", "").split():
         raise typer.BadParameter(f"expected {STATUSES}, got {status!r}", param_hint="--status")
+    if before and older_than:
+        raise typer.BadParameter("give --before or --older-than, not both")
     from . import looking
 
-    looking.show_list(status=status, name=name, limit=limit, as_json=as_json)
+    times = looking.Times(since, before, older_than)
+    looking.show_list(
+        status=status, name=name, tags=tags, times=times, limit=limit, as_json=as_json
+    )
 
 
 @app.command()

@@ -4,7 +4,7 @@
 -- before it began or not at all. Whoever follows all runs is told by `workflow.deleted` on the
 -- partition's feed; there is no log left that could hold it.
 --
--- call: id, steps [step…], jobs [job…], [version (expected)]
+-- call: id, steps [step…], jobs [job…], about (see parts/listings.lua), [version (expected)]
 -- reply: {"appended", version, digest, ts} {"conflict", version, status} {"missing"}
 local log = open_log(call.id)
 if not log then return reply({ 'missing' }) end
@@ -30,7 +30,6 @@ for _, step in ipairs(call.steps) do
 end
 for _, job in ipairs(call.jobs) do redis.call('UNLINK', workflow_key(call.id, 'job:' .. job .. ':logs')) end
 redis.call('SREM', flow_key('active'), call.id)
-redis.call('ZREM', flow_key('workflows'), call.id)
-if doc_status then redis.call('ZREM', flow_key('workflows:' .. doc_status), call.id) end
+unlist(call.id, call.about, doc_status)
 
 return reply({ 'appended', version, digest, now })

@@ -15,7 +15,13 @@ from .violation import KEYS, Violation
 PASSING = ("ready", "leased", "jobs", "limits", "effects", "timers", "held_jobs")
 
 #: What the placeholders of the list stand for; others are one word without a colon.
-_PLACEHOLDERS = {"p": r"\d+", "lane": r"(shared|run:[^:]+)", "session": r".+", "limit": r".+"}
+_PLACEHOLDERS = {
+    "p": r"\d+",
+    "lane": r"(shared|run:[^:]+)",
+    "session": r".+",
+    "limit": r".+",
+    "value": r"[^\x00-\x1f]*",
+}
 
 _PARTITION = re.compile(r"flow:(\d+):")
 

@@ -339,7 +339,8 @@ async def ended(bench: Bench) -> None:
 async def delete(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.open_group(0, group="g")
     await ended(bench)
-    return await scripts.delete("w1", steps=["a"], jobs=["a-0-x"], version=3)
+    about = {"name": "wf", "tags": [("a", "b")]}
+    return await scripts.delete("w1", steps=["a"], jobs=["a-0-x"], about=about, version=3)
 
 
 @case

@@ -1,0 +1,28 @@
+-- How long the keys of a workflow are kept once it has ended, and what happens then: they expire, or
+-- they wait in `flow:<p>:archivable` until the archiver has written the log elsewhere.
+
+-- What the archive takes the place of; agents' output and state expire by themselves.
+local LOG_PARTS = { 'events', 'meta', 'steps', 'commands', 'blobs', 'snapshot' }
+
+-- one: id, jobs {step: …}, logs [job…], log_ttl_ms, state_ttl_ms, is_archived
+local function let_expire(one)
+  redis.call('PEXPIRE', workflow_key(one.id, 'state'), one.state_ttl_ms)
+  for _, job in ipairs(one.logs) do
+    redis.call('PEXPIRE', workflow_key(one.id, 'job:' .. job .. ':logs'), one.log_ttl_ms)
+  end
+  if one.is_archived then
+    redis.call('ZADD', flow_key('archivable'), now + one.log_ttl_ms, one.id)
+    return
+  end
+  redis.call('PEXPIRE', workflow_key(one.id), one.log_ttl_ms)
+  for _, part in ipairs(LOG_PARTS) do redis.call('PEXPIRE', workflow_key(one.id, part), one.log_ttl_ms) end
+  for step, _ in pairs(one.jobs) do
+    redis.call('PEXPIRE', workflow_key(one.id, 'step:' .. step .. ':jobs'), one.log_ttl_ms)
+  end
+end
+
+-- Keys that were written after the end live as long as the workflow's others.
+local function expire_with_log(id, key)
+  local left = redis.call('PTTL', workflow_key(id, 'meta'))
+  if left > 0 then redis.call('PEXPIRE', key, left) end
+end
