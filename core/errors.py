@@ -200,3 +200,19 @@ class CannotLaunch(FlowError):
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+
+
+class BundleDamaged(FlowError):
+    """Raised when a file is no exported history, or not as it was exported."""
+
+    def __init__(self, reason: str, *, line: int | None = None, version: int | None = None) -> None:
+        place = f"line {line}" if line else ""
+        place += f" (event {version})" if version else ""
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.reason = reason
+        self.line = line
+        self.version = version
+
+
+class ImportRefused(FlowError):
+    """Raised when a history cannot become a workflow here."""

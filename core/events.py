@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from .payloads import NULL
+from .payloads import NULL, is_json
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -396,6 +396,8 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     #: Version of the event that led to this one.
     cause: int | None = None
     digest: str = ""
+    #: Schema number that the entry says its data has.
+    schema: int = 1
 
     @property
     def type(self) -> str:
@@ -412,16 +414,36 @@ def type_of(event: Event) -> str:
 
 def encode_event(event: Event) -> str:
     """The JSON of an entry's `data`, as text: Redis' Lua has no binary type in MessagePack."""
-    data = bytes(event.data) if isinstance(event, Unknown) else _encode(event)
-    return data.decode()
+    return _encode(json_of(event)).decode()
 
 
-def decode_event(name: str, data: bytes | msgspec.Raw) -> Event:
+def decode_event(name: str, data: bytes | msgspec.Raw, schema: int = 1) -> Event:
     """Decode the JSON of one entry; what this release cannot read comes back as Unknown."""
     decode = _decoders.get(name)
-    if decode is None:
+    if decode is None or schema > EVENTS[name].schema:
         return Unknown(name=name, data=msgspec.Raw(bytes(data)))
     try:
         return decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Unknown(name=name, data=msgspec.Raw(bytes(data)))
+
+
+def why_unknown(name: str, data: bytes | msgspec.Raw, schema: int = 1) -> str:
+    """Why `decode_event` does not know an event: what was expected, and what there is."""
+    if name not in EVENTS:
+        return f"its type {name!r} is none that this release knows"
+    if schema > EVENTS[name].schema:
+        known = EVENTS[name].schema
+        return f"it has schema {schema} of {name}, this release knows those up to {known}"
+    try:
+        _decoders[name](data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"its data cannot be read as {name}: {error}"
+    return ""
+
+
+def json_of(event: Event) -> Event | msgspec.Raw | str:
+    """What stands for an event in JSON; the data of one that is no JSON comes as text."""
+    if not isinstance(event, Unknown):
+        return event
+    return event.data if is_json(bytes(event.data)) else bytes(event.data).decode(errors="replace")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from functools import lru_cache
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import msgspec
@@ -13,6 +12,8 @@ import msgspec
 from .connection import Connection
 from .definition import Definition
 from .endings import Endings
+from .entries import decode_entry as decode_entry
+from .entries import decode_raw as decode_raw
 from .errors import SettingsError, WorkflowNotFound
 from .events import Blob, Recorded, WorkflowCreated, decode_event
 from .ids import digest, new_key
@@ -79,18 +80,32 @@ class EventLog:
     ) -> list[Recorded]:
         """Events of a workflow with a version above `after`, in order."""
         events: list[Recorded] = []
+        async for page in self._pages(workflow, after, limit):
+            events += [decode_raw(one) for one in page]
+        return events
+
+    async def read_entries(self, workflow: str) -> list[Entry]:
+        """All entries of a workflow's log, as they are."""
+        entries: list[Entry] = []
+        async for page in self._pages(workflow, 0, None):
+            entries += [entry_of(one) for one in page]
+        return entries
+
+    async def _pages(
+        self, workflow: str, after: int, limit: int | None
+    ) -> AsyncGenerator[list[Any], None]:
+        """Entries as Redis answers them; the next page is on its way while one is used."""
         left = limit if limit is not None else math.inf
-        page = asyncio.create_task(self._range(workflow, after, min(PAGE, left)))
+        page = asyncio.create_task(self._range(workflow, f"{after}-0", min(PAGE, left)))
         while True:
             raw = await page
             left -= len(raw)
             if len(raw) < PAGE or left <= 0:
-                return events + [decode_raw(one) for one in raw]
-            # The next page is on its way while this one is decoded.
-            last = int(raw[-1][0][:-2])
-            page = asyncio.create_task(self._range(workflow, last, min(PAGE, left)))
+                yield raw
+                return
+            page = asyncio.create_task(self._range(workflow, raw[-1][0].decode(), min(PAGE, left)))
             await asyncio.sleep(0)
-            events += [decode_raw(one) for one in raw]
+            yield raw
 
     async def read_one(self, workflow: str, version: int) -> Recorded:
         """Raises WorkflowNotFound when the log has no such version."""
@@ -106,9 +121,9 @@ class EventLog:
             raise WorkflowNotFound(workflow)
         return decode_raw(found[0])
 
-    async def _range(self, workflow: str, after: int, count: float) -> list[Any]:
+    async def _range(self, workflow: str, after: str, count: float) -> list[Any]:
         key = self.keys.events(workflow)
-        return await self._entries("XRANGE", key, f"({after}-0", "+", int(count))
+        return await self._entries("XRANGE", key, f"({after}", "+", int(count))
 
     async def _entries(self, command: str, key: str, one: str, other: str, n: int) -> list[Any]:
         """Entries as Redis answers them; see `entry_of`."""
@@ -213,40 +228,6 @@ class EventLog:
         await self.connection.call(lambda: self.redis.set(key, new_key()[:12], nx=True))
         name: bytes = await self.connection.call(lambda: self.redis.get(key))
         return name.decode()
-
-
-def decode_entry(entry: Entry) -> Recorded:
-    name, fields = entry
-    cause = fields.get(b"cause")
-    return Recorded(
-        version=int(name[:-2]),
-        ts=int(fields[b"ts"]),
-        event=decode_event(fields[b"type"].decode(), fields[b"data"]),
-        by=fields[b"by"].decode(),
-        cause=int(cause) if cause else None,
-        digest=fields[b"dg"].decode(),
-    )
-
-
-#: Words that come again and again: types of events, names of writers.
-_word = lru_cache(maxsize=4096)(bytes.decode)
-#: The fields of an entry as the scripts write them.
-_NAMES = [b"type", b"data", b"ts", b"by", b"dg"]
-
-
-def decode_raw(raw: Any) -> Recorded:
-    """As `decode_entry`, from what Redis answers; quick where the fields are in our order."""
-    name, fields = raw
-    if fields[:10:2] != _NAMES or len(fields) > 12:
-        return decode_entry(entry_of(raw))
-    return Recorded(
-        int(name[:-2]),
-        int(fields[5]),
-        decode_event(_word(fields[1]), fields[3]),
-        _word(fields[7]),
-        int(fields[11]) if len(fields) == 12 else None,
-        fields[9].decode(),
-    )
 
 
 class FeedEntry(msgspec.Struct, frozen=True):

@@ -1,0 +1,112 @@
+"""The history of one workflow: its events and all that is needed to look at it without a server.
+
+What is damaged is noted and passed over, so that the rest still shows. Where a mistake must not go
+unnoticed, as in the engine, `workflow.fold` is the one to use: it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..core.definition import Definition, StepSpec
+from ..core.entries import decode_entry
+from ..core.events import Recorded
+from ..core.tail import Entry
+from .damage import Problem as Problem
+from .damage import find_damage, say_beginning, say_gap, say_unknown
+from .workflow import WorkflowView, apply
+
+_decode_definition = msgspec.json.Decoder(Definition).decode
+
+
+class History(msgspec.Struct):
+    """A log as it was read, and what lies beside it."""
+
+    workflow: str
+    events: list[Recorded]
+    #: None where it is missing, or where none of this release can be read of it.
+    definition: Definition | None = None
+    #: Payloads by digest, where they were asked for.
+    blobs: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    #: The entries that the events were read from, as they are in the log.
+    entries: list[Entry] = []
+    #: The definition as it is stored.
+    definition_json: bytes = b""
+
+    @property
+    def version(self) -> int:
+        """The version of the last event."""
+        return self.events[-1].version if self.events else 0
+
+    def fold(self) -> WorkflowView:
+        """The view at the end; what could not be applied is added to the problems."""
+        view, problems = tolerant_fold(self.workflow, self.events)
+        self.problems = [*dict.fromkeys([*self.problems, *problems])]
+        return view
+
+    def shown_definition(self, view: WorkflowView) -> Definition:
+        """The definition; where it is missing, one of the steps that the events tell of."""
+        return self.definition or stand_in(view)
+
+
+def history_of(
+    workflow: str, entries: list[Entry], definition_json: bytes | None, blobs: dict[str, bytes]
+) -> History:
+    """The history that these entries tell."""
+    events = [decode_entry(entry) for entry in entries]
+    definition, reason = read_definition(definition_json)
+    problems = find_damage(entries, events)
+    problems += [Problem(None, reason)] if reason else []
+    return History(workflow, events, definition, blobs, problems, entries, definition_json or b"")
+
+
+def read_definition(data: bytes | None) -> tuple[Definition | None, str]:
+    """The stored definition, or why there is none."""
+    if not data:
+        return None, "its definition is missing: steps are known as far as events tell"
+    try:
+        return _decode_definition(data), ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return None, f"its definition cannot be read: {error}"
+
+
+def stand_in(view: WorkflowView) -> Definition:
+    """A definition of the steps that a view knows, none of which depends on another."""
+    return Definition(view.name, tuple(StepSpec(name) for name in view.steps))
+
+
+def tolerant_fold(workflow: str, events: Iterable[Recorded]) -> tuple[WorkflowView, list[Problem]]:
+    """Fold a log that may be damaged: a gap, and an event that does not apply, are passed over."""
+    view = WorkflowView(workflow)
+    problems: list[Problem] = []
+    for recorded in events:
+        if view.version == 0:
+            problems += say_beginning([recorded])
+        problems += advance(view, recorded)
+    return view, problems
+
+
+def advance(view: WorkflowView, recorded: Recorded) -> list[Problem]:
+    """Advance a view by an event, come what may; returns what is wrong with that."""
+    problems: list[Problem] = []
+    if recorded.version != view.version + 1:
+        problems += say_gap(view.version, recorded.version)
+        if recorded.version <= view.version:
+            return problems
+        view.version, view.digest = recorded.version - 1, ""
+    problems += say_unknown(recorded)
+    try:
+        apply(view, recorded)
+    except Exception as error:  # whatever is wrong with it, the other events still tell something
+        problems.append(Problem(recorded.version, _why_not(recorded, error)))
+        view.version, view.digest = recorded.version, recorded.digest
+        view.updated_ms = recorded.ts
+    return problems
+
+
+def _why_not(recorded: Recorded, error: Exception) -> str:
+    what = f"{type(error).__name__}: {error}"
+    return f"{recorded.type} does not apply to what the events before it tell ({what})"

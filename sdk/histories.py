@@ -1,0 +1,124 @@
+"""Read the history of a workflow from Redis, damaged or not. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from redis import exceptions
+
+from ..core.entries import decode_entry, number_of, text_of
+from ..core.errors import WorkflowNotFound
+from ..core.events import WorkflowCreated
+from ..core.log import EventLog
+from ..core.tail import Entry
+from ..projections.histories import History, Problem, history_of
+
+#: Where else a workflow may be: returns its history, or None when it is not there either.
+Elsewhere = Callable[[EventLog, str], Awaitable[History | None]]
+ELSEWHERE: list[Elsewhere] = []
+
+
+async def read_history(log: EventLog, workflow: str, *, blobs: bool = False) -> History:
+    """The history of a workflow, with its payloads when asked. Raises WorkflowNotFound."""
+    reader = _Reader(log, workflow)
+    # What is beside the log comes first: a log that goes on meanwhile is only longer than that.
+    marks = await reader.marks()
+    entries = await reader.entries()
+    if not entries and not reader.problems:
+        for look in ELSEWHERE:
+            if found := await look(log, workflow):
+                return found
+        raise WorkflowNotFound(workflow)
+    stored = await reader.definition(entries)
+    history = history_of(workflow, entries, stored, await reader.blobs() if blobs else {})
+    history.problems += [*reader.problems, *say_rolled_back(history, marks)]
+    return history
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """What is said of a log beside it: its last version and digest, the document's version."""
+
+    version: int | None = None
+    digest: str = ""
+    shown: int = 0
+
+
+class _Document(msgspec.Struct):
+    version: int = 0
+
+
+class _Reader:
+    """The keys of one workflow. One of a wrong type is reported, and counts as not there."""
+
+    def __init__(self, log: EventLog, workflow: str) -> None:
+        self._log = log
+        self._redis: Any = log.redis
+        self._workflow = workflow
+        self.problems: list[Problem] = []
+
+    async def entries(self) -> list[Entry]:
+        read = self._log.read_entries(self._workflow)
+        return await self._read(self._log.keys.events(self._workflow), "stream", read) or []
+
+    async def definition(self, entries: list[Entry]) -> bytes | None:
+        created = decode_entry(entries[0]).event if entries else None
+        if not isinstance(created, WorkflowCreated):
+            return None
+        key = self._log.keys.definitions
+        return await self._read(key, "hash", self._redis.hget(key, created.definition))
+
+    async def blobs(self) -> dict[str, bytes]:
+        key = self._log.keys.workflow(self._workflow, "blobs")
+        found: Mapping[bytes, bytes] | None
+        found = await self._read(key, "hash", self._redis.hgetall(key))
+        return {name.decode(): data for name, data in (found or {}).items()}
+
+    async def marks(self) -> Marks:
+        key = self._log.keys.workflow(self._workflow, "meta")
+        found: list[bytes | None] | None
+        found = await self._read(key, "hash", self._redis.hmget(key, "v", "dg"))
+        version, digest = found or [None, None]
+        return Marks(number_of(version), text_of(digest), await self._shown())
+
+    async def _shown(self) -> int:
+        """The version of the document; 0 when there is none that can be read."""
+        key = self._log.keys.workflow(self._workflow)
+        data: bytes | None = await self._read(key, "string", self._redis.get(key))
+        try:
+            return msgspec.json.decode(data, type=_Document).version if data else 0
+        except msgspec.DecodeError as error:
+            self.problems.append(Problem(None, f"its document cannot be read: {error}"))
+            return 0
+
+    async def _read(self, key: str, kind: str, answer: Awaitable[Any]) -> Any:
+        """What Redis answers; None when the key is of another type."""
+        try:
+            return await answer
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            self.problems.append(Problem(None, f"key {key} is not a {kind}: nothing is read of it"))
+            return None
+
+
+def say_rolled_back(history: History, marks: Marks) -> Iterator[Problem]:
+    """A log that lost its end is shorter than what else there is of the workflow, or other."""
+    last, known = history.version, marks.version
+    if known is None:
+        yield Problem(None, "the key `meta` is missing or damaged: commands do not find it")
+    elif known > last:
+        yield Problem(last + 1, f"it is missing: the log has lost its end, which was event {known}")
+    else:
+        yield from _say_other(history, known, marks.digest)
+    if marks.shown > max(last, known or 0):
+        text = f"it is missing: the log was rolled back, the document tells of event {marks.shown}"
+        yield Problem(last + 1, text)
+
+
+def _say_other(history: History, version: int, digest: str) -> Iterator[Problem]:
+    found = next((one for one in reversed(history.events) if one.version == version), None)
+    if found is not None and found.digest != digest:
+        text = f"its digest is {found.digest or 'missing'}, known was {digest}"
+        yield Problem(version, f"{text}: the log was rolled back and went on otherwise")
