@@ -19,6 +19,7 @@
     workflow:<id>:ready:<step>         LIST    ready tasks
     workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
+    workflow:<id>:archived             STRING  where the history of an archived workflow is
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
 
     flow:<p>:feed                      STREAM  every append of the partition, for subscribers
@@ -83,7 +84,8 @@ a subscription has lives until it is closed, its queues until they are empty. Wh
 (`shadow`, `former`, `flow:rebuild:…`) is kept for some days.
 
 With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
-`flow:<p>:archivable` and stay until its log is written there (`archive.lua`).
+`flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as
+long as the file, which nobody would find without it: deleting the workflow deletes both.
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.
@@ -94,6 +96,8 @@ from __future__ import annotations
 from zlib import crc32
 
 SHARED = "shared"
+#: The lane of imported workflows: nobody ever owns it, so they stay as they are.
+IMPORTED = "imported"
 
 
 class Keys:

@@ -614,6 +614,56 @@ class Scripts:
     async def close_subscription(self, partition: int, *, name: str, group: str) -> None:
         await self._run("close_subscription", partition, name=name, group=group)
 
+    async def archive(
+        self,
+        workflow: str,
+        *,
+        version: int,
+        digest: str,
+        tombstone: str,
+        steps: list[str],
+        jobs: list[str],
+    ) -> Literal["archived", "moved", "missing"]:
+        """Let go of a log that the archive has; `tombstone` (JSON) stays in its place."""
+        call = {
+            "id": workflow,
+            "version": version,
+            "digest": digest,
+            "tombstone": tombstone,
+            "steps": steps,
+            "jobs": jobs,
+        }
+        answer = await self._run("archive", self._keys.partition(workflow), **call)
+        word: Literal["archived", "moved", "missing"] = _decode(answer)
+        return word
+
+    async def hold(self, partition: int, ids: list[str]) -> int:
+        """Let ended workflows wait for the archive instead of expiring; how many did not yet."""
+        return int(_decode(await self._run("hold", partition, ids=ids)))
+
+    async def unlist(self, partition: int, *, part: str, ids: list[str], dry: bool = False) -> int:
+        """Take members without a workflow off a listing; how many there are."""
+        call = {"part": part, "ids": ids, **({"dry": True} if dry else {})}
+        return int(_decode(await self._run("unlist", partition, **call)))
+
+    async def clear_leftovers(
+        self, workflow: str, *, parts: list[str], dry: bool = False
+    ) -> tuple[int, int]:
+        """Delete keys without TTL of a workflow that is not there; (keys, bytes) that it has."""
+        call = {"id": workflow, "parts": parts, **({"dry": True} if dry else {})}
+        partition = self._keys.partition(workflow)
+        keys, size = _decode(await self._run("clear_leftovers", partition, **call))
+        return int(keys), int(size)
+
+    async def drop_shadow(
+        self, workflow: str, *, name: str, kept_ms: int, age_ms: int, dry: bool = False
+    ) -> int:
+        """Delete what a rebuild left that is at least that old; its bytes, 0: it stays."""
+        call = {"id": workflow, "name": name, "kept_ms": kept_ms, "age_ms": age_ms}
+        given = {"dry": True} if dry else {}
+        partition = self._keys.partition(workflow)
+        return int(_decode(await self._run("drop_shadow", partition, **call, **given)))
+
     async def keep_shadow(
         self, workflow: str, *, name: str, made: dict[str, Any], ttl_ms: int
     ) -> bool:

@@ -19,7 +19,7 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from ..core.errors import BundleDamaged
 from ..core.ids import digest as content_digest
 from ..core.payloads import NULL
 from ..core.tail import Entry
-from .damage import canonical, chained
+from .damage import canonical
 from .histories import History, history_of
 
 FORMAT, FORMAT_VERSION = "agentainer-history", 1
@@ -326,19 +326,3 @@ def _text_or_none(data: bytes) -> str | None:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="backslashreplace")
-
-
-def chain_anew(before: Sequence[Entry], after: Sequence[Entry]) -> list[Entry]:
-    """Entries of which the data changed, with the digests that they have now.
-
-    Where the chain was broken before, it stays broken.
-    """
-    made: list[Entry] = []
-    old = new = b""
-    for (_, was), (name, fields) in zip(before, after, strict=True):
-        known = was.get(b"dg", b"")
-        is_whole = known == chained(old, was)
-        digest = chained(new, fields) if is_whole else known
-        made.append((name, {**fields, b"dg": digest} if b"dg" in was else fields))
-        old, new = known, digest
-    return made

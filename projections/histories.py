@@ -12,11 +12,13 @@ import msgspec
 
 from ..core.definition import Definition, StepSpec
 from ..core.entries import decode_entry
+from ..core.errors import WorkflowNotFound
 from ..core.events import Recorded
+from ..core.log import EventLog
 from ..core.tail import Entry
 from .damage import Problem as Problem
 from .damage import find_damage, say_beginning, say_gap, say_unknown
-from .workflow import WorkflowView, apply
+from .workflow import Gap, WorkflowView, apply
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 
@@ -44,7 +46,8 @@ class History(msgspec.Struct):
     def fold(self) -> WorkflowView:
         """The view at the end; what could not be applied is added to the problems."""
         view, problems = tolerant_fold(self.workflow, self.events)
-        self.problems = [*dict.fromkeys([*self.problems, *problems])]
+        found = dict.fromkeys([*self.problems, *problems])
+        self.problems = sorted(found, key=lambda one: one.version or 0)
         return view
 
     def shown_definition(self, view: WorkflowView) -> Definition:
@@ -78,6 +81,14 @@ def stand_in(view: WorkflowView) -> Definition:
     return Definition(view.name, tuple(StepSpec(name) for name in view.steps))
 
 
+async def definition_of(log: EventLog, view: WorkflowView) -> Definition:
+    """The definition of a workflow, or what its events tell of it."""
+    try:
+        return await log.get_definition(view.definition_digest)
+    except (WorkflowNotFound, msgspec.DecodeError):
+        return stand_in(view)
+
+
 def tolerant_fold(workflow: str, events: Iterable[Recorded]) -> tuple[WorkflowView, list[Problem]]:
     """Fold a log that may be damaged: a gap, and an event that does not apply, are passed over."""
     view = WorkflowView(workflow)
@@ -97,14 +108,28 @@ def advance(view: WorkflowView, recorded: Recorded) -> list[Problem]:
         if recorded.version <= view.version:
             return problems
         view.version, view.digest = recorded.version - 1, ""
+    before_ms = view.updated_ms
     problems += say_unknown(recorded)
     try:
         apply(view, recorded)
     except Exception as error:  # whatever is wrong with it, the other events still tell something
         problems.append(Problem(recorded.version, _why_not(recorded, error)))
         view.version, view.digest = recorded.version, recorded.digest
-        view.updated_ms = recorded.ts
+    view.updated_ms = recorded.ts or before_ms
     return problems
+
+
+def first_stop(workflow: str, events: Iterable[Recorded]) -> Problem | None:
+    """Where a fold that passes nothing over stops, and why."""
+    view = WorkflowView(workflow)
+    for recorded in events:
+        try:
+            apply(view, recorded)
+        except Gap:
+            return next(say_gap(view.version, recorded.version))
+        except Exception as error:  # as in `advance`
+            return Problem(recorded.version, _why_not(recorded, error))
+    return None
 
 
 def _why_not(recorded: Recorded, error: Exception) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from ..core import events as e
+from .histories import advance
 from .state import Extended, StateValue
-from .workflow import JobView, StepView, WorkflowView, apply
+from .workflow import JobView, StepView, WorkflowView
 
 Facts = dict[str, Any]
 
@@ -57,13 +58,14 @@ def parse_moment(text: str) -> Moment:
 
 def look_back(workflow: str, events: Sequence[e.Recorded], moment: Moment) -> WorkflowView:
     """The view as it was. Raises ValueError when the workflow did not exist, or not so far."""
-    if moment.version is not None and not 1 <= moment.version <= len(events):
-        raise ValueError(f"workflow {workflow} has events 1 to {len(events)}, no {moment.version}")
+    last = events[-1].version if events else 0
+    if moment.version is not None and not 1 <= moment.version <= last:
+        raise ValueError(f"workflow {workflow} has events 1 to {last}, no {moment.version}")
     view = WorkflowView(workflow)
     for recorded in events:
         if not moment.has(recorded):
             break
-        apply(view, recorded)
+        advance(view, recorded)
     if view.version == 0:
         raise ValueError(f"workflow {workflow} was created later than that")
     return view
@@ -76,7 +78,7 @@ def replay(
     view = WorkflowView(workflow)
     for recorded in events:
         before = facts_near(view, recorded.event)
-        apply(view, recorded)
+        advance(view, recorded)
         yield recorded, changes(before, facts_near(view, recorded.event))
 
 
@@ -91,10 +93,11 @@ def blame(
             if one.path == path or one.path.startswith(f"{path}."):
                 found, change = recorded, one
     chain: list[e.Recorded] = []
+    known = {recorded.version: recorded for recorded in events}
     while found is not None:
         chain.insert(0, found)
         cause = found.cause
-        found = events[cause - 1] if cause and cause < found.version else None
+        found = known.get(cause) if cause and cause < found.version else None
     return chain, change
 
 

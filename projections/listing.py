@@ -6,9 +6,9 @@ import re
 
 from ..core.log import EventLog
 from .documents import JobDocument, job_document
+from .histories import tolerant_fold
 from .pages import Filter, Place, read_page
 from .summaries import Summary
-from .workflow import fold
 
 __all__ = ["Summary", "find_ids", "list_agents", "list_workflows", "newest_id"]
 
@@ -45,7 +45,7 @@ async def list_agents(log: EventLog, *, ended: bool = False, limit: int = 100) -
         ids |= {one.id for one in await list_workflows(log, limit=limit)}
     found: list[JobDocument] = []
     for workflow in ids:
-        view = fold(workflow, await log.read(workflow))
+        view, _ = tolerant_fold(workflow, await log.read(workflow))
         found += [job_document(view, job) for job in view.jobs.values()]
     return sorted(found, key=lambda agent: agent.requested_at or "", reverse=True)
 

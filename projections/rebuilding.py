@@ -1,8 +1,9 @@
 """Make the projections of one workflow anew from its log, and compare them with what is live.
 
 Pure: `compare` gets what is live, all read at one moment, and what the log says. A projection that
-differs comes back as what is to be in its place (`parts/rebuilding.lua` has its form) with the first
-place where they differ. What lags the log, and is right for the version that it names, does not differ.
+differs comes back as what is to be in its place (`parts/rebuilding.lua` has its form), with the
+first place where they differ. What lags the log, and is right for the version that it names, does
+not differ.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ and fewer the longer the log (`is_due`), so that all snapshots of a log cost a p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,10 +19,12 @@ from ..core.errors import WorkflowNotFound
 from ..core.log import PAGE, EventLog
 from ..core.payloads import NULL
 from .state import Extended, StateValue
-from .workflow import JobView, Result, StepView, WorkflowView, apply, fold
+from .workflow import JobView, Result, StepView, WorkflowView, apply
 
 #: Grows when snapshots of former releases can no longer be used.
 SCHEMA = 1
+#: Applies one event to a view.
+Advance = Callable[[WorkflowView, e.Recorded], object]
 #: A snapshot is due when the log has grown by this share of its length since the last one.
 SHARE = 4
 
@@ -115,19 +118,22 @@ def decode_snapshot(data: bytes) -> WorkflowView:
     )
 
 
-async def load_view(log: EventLog, workflow: str) -> WorkflowView:
-    """The view of now, by the snapshot where the log is long. Raises WorkflowNotFound."""
+async def load_view(log: EventLog, workflow: str, *, advance: Advance = apply) -> WorkflowView:
+    """The view of now, by the snapshot where the log is long. Raises WorkflowNotFound.
+
+    `advance` applies an event to a view: with that of `histories` a damaged log can be read, too.
+    """
     events = await log.read(workflow, limit=PAGE)
     if not events:
         raise WorkflowNotFound(workflow)
-    view = fold(workflow, events)
+    view = _advance(WorkflowView(workflow), events, advance)
     if len(events) < PAGE:
         return view
     if newer := await read_snapshot(log, workflow):
         tail = await log.read(workflow, after=newer.version - 1)
         if tail and (tail[0].version, tail[0].digest) == (newer.version, newer.digest):
-            return _advance(newer, tail[1:])
-    return _advance(view, await log.read(workflow, after=view.version))
+            return _advance(newer, tail[1:], advance)
+    return _advance(view, await log.read(workflow, after=view.version), advance)
 
 
 async def read_snapshot(log: EventLog, workflow: str) -> WorkflowView | None:
@@ -146,9 +152,9 @@ async def read_snapshot(log: EventLog, workflow: str) -> WorkflowView | None:
     return view if is_that else None
 
 
-def _advance(view: WorkflowView, events: list[e.Recorded]) -> WorkflowView:
+def _advance(view: WorkflowView, events: list[e.Recorded], advance: Advance) -> WorkflowView:
     for recorded in events:
-        apply(view, recorded)
+        advance(view, recorded)
     return view
 
 

@@ -1,18 +1,20 @@
 """What listings say about workflows: a part of their documents.
 
 A workflow that nobody has served yet, so that it has no document, is folded from its log; one
-whose log has expired is passed over.
+whose log has expired is passed over. Of an archived one its tombstone says the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from ..core.log import EventLog
 from .documents import document, encode
-from .workflow import WorkflowView, fold
+from .histories import definition_of, tolerant_fold
+from .tombstones import decode_tombstone
 
 
 class StepSummary(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Summary(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     steps: list[StepSummary]
     tags: dict[str, str] = {}
+    #: Its log is in the archive.
+    archived: bool = False
 
     @property
     def steps_done(self) -> int:
@@ -46,20 +50,41 @@ async def summaries(log: EventLog, ids: list[str]) -> list[Summary]:
     """What there is of these ids, in their order; those whose log has expired are left out."""
     if not ids:
         return []
-    keys = [log.keys.workflow(name) for name in ids]
-    documents: list[bytes | None] = await log.connection.call(lambda: log.redis.mget(keys))
+    shown = {one: _shown(data) for one, data in await _get(log, ids, [])}
+    missing = [one for one in ids if shown[one] is None]
+    if missing:
+        shown |= {one: _archived(data) for one, data in await _get(log, missing, ["archived"])}
     found: list[Summary] = []
-    for workflow, data in zip(ids, documents, strict=True):
-        if data is not None:
-            found.append(_decode(data))
-        elif summary := await _fold(log, workflow):
+    for workflow in ids:
+        if summary := shown[workflow] or await _fold(log, workflow):
             found.append(summary)
     return found
+
+
+async def _get(
+    log: EventLog, ids: list[str], parts: list[str]
+) -> Iterable[tuple[str, bytes | None]]:
+    """(id, value) of one part of the keys of workflows."""
+    keys = [log.keys.workflow(one, *parts) for one in ids]
+    values: list[bytes | None] = await log.connection.call(lambda: log.redis.mget(keys))
+    return zip(ids, values, strict=True)
+
+
+def _shown(data: bytes | None) -> Summary | None:
+    """What a document says, if there is one that can be read."""
+    try:
+        return _decode(data) if data else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _archived(data: bytes | None) -> Summary | None:
+    return _decode(decode_tombstone(data).summary) if data else None
 
 
 async def _fold(log: EventLog, workflow: str) -> Summary | None:
     events = await log.read(workflow)
     if not events:
         return None
-    view: WorkflowView = fold(workflow, events)
-    return _decode(encode(document(view, await log.get_definition(view.definition_digest))))
+    view, _ = tolerant_fold(workflow, events)
+    return _decode(encode(document(view, await definition_of(log, view))))

@@ -33,6 +33,7 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
 from ..core.settings import Settings
+from ..projections import histories
 from ..projections.snapshots import load_view
 from ..projections.workflow import WorkflowView
 from .creation import NewRun, about_of, check_tags, command, create_run
@@ -44,8 +45,8 @@ RETRY_AFTER = 5.0
 
 
 async def read_view(log: EventLog, workflow: str) -> WorkflowView:
-    """Fold the log of a run, by its snapshot when it is long. Raises WorkflowNotFound."""
-    return await load_view(log, workflow)
+    """Fold the log of a run; what is damaged of it is passed over. Raises WorkflowNotFound."""
+    return await load_view(log, workflow, advance=histories.advance)
 
 
 class Prepared(msgspec.Struct):

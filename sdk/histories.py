@@ -37,6 +37,15 @@ async def read_history(log: EventLog, workflow: str, *, blobs: bool = False) -> 
     return history
 
 
+async def read_lane(log: EventLog, workflow: str) -> str:
+    """The lane that a workflow is in; empty where nothing says it."""
+    redis: Any = log.redis
+    try:
+        return text_of(await redis.hget(log.keys.workflow(workflow, "meta"), "lane"))
+    except exceptions.ResponseError:  # a key of another type
+        return ""
+
+
 class Marks(msgspec.Struct, frozen=True):
     """What is said of a log beside it: its last version and digest, the document's version."""
 

@@ -11,6 +11,7 @@ from ..core.events import Blob, WorkflowCompleted
 from ..core.log import EventLog
 from ..core.payloads import decode
 from ..projections.documents import WorkflowDocument, document
+from ..projections.histories import definition_of
 from ..sdk.client import read_view
 from .resources import Workflow, links_of
 
@@ -47,7 +48,7 @@ def _from_document(data: bytes, workflow: str) -> Workflow:
 
 async def _fold(log: EventLog, workflow: str) -> Workflow:
     view = await read_view(log, workflow)
-    made: WorkflowDocument = document(view, await log.get_definition(view.definition_digest))
+    made: WorkflowDocument = document(view, await definition_of(log, view))
     return _from_document(msgspec.json.encode(made), workflow)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from ..core.definition import Definition
 from ..core.events import Failure
 from ..core.log import EventLog
 from ..projections.documents import (
@@ -18,12 +17,13 @@ from ..projections.documents import (
     document,
     job_document,
 )
+from ..projections.histories import History
 from ..projections.listing import Summary, list_workflows
 from ..projections.workflow import WorkflowView
-from ..sdk.handle import read_view
+from .histories import open_history, say_problems
 from .moments import read_age, read_moment
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
-from .session import find, with_log
+from .session import with_log
 from .values import read_tags
 
 #: Agents that a person is shown; JSON has them all.
@@ -96,21 +96,22 @@ def _row(one: Summary) -> list[Cell]:
 
 
 def show_status(id: str, *, as_json: bool) -> None:
-    async def read(log: EventLog) -> tuple[WorkflowView, Definition]:
-        view = await read_view(log, await find(log, id))
-        return view, await log.get_definition(view.definition_digest)
-
-    print_workflow(*with_log(read), as_json=as_json)
+    history = open_history(id)
+    view = history.fold()
+    print_workflow(view, history, as_json=as_json)
+    if not as_json:
+        say_problems(history)
 
 
 def print_workflow(
-    view: WorkflowView, definition: Definition, *, as_json: bool, until: str | None = None
+    view: WorkflowView, history: History, *, as_json: bool, until: str | None = None
 ) -> None:
     """Its steps and agents, and why it failed, when it has; `until` is the moment shown, or now."""
-    workflow = document(view, definition)
+    workflow = document(view, history.shown_definition(view))
     agents = [job_document(view, job) for job in view.jobs.values()]
     if as_json:
         whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
+        whole["problems"] = history.problems
         print_json(whole)
         return
     out = console()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import typer
 
-from ..core.events import Recorded
-from ..core.log import PAGE, EventLog
+from ..core.events import Recorded, json_of
+from ..core.log import EventLog
 from ..sdk.handle import follow_to_end
 from ..sdk.output import Line, Wanted, follow_lines, kept_lines
 from .brief import brief
+from .histories import is_file, open_history, say_problems
 from .output import local_time, print_json
 from .session import find, with_log
 
@@ -19,23 +19,32 @@ _COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
 def show_events(id: str, *, follow: bool, after: int, as_json: bool) -> None:
+    if not follow or is_file(id):
+        _show_kept_events(id, after, as_json=as_json)
+        return
+
     async def show(log: EventLog) -> None:
         workflow = await find(log, id)
-        read = follow_to_end if follow else _pages
-        async for recorded in read(log, workflow, after=after):
-            if as_json:
-                print_json(public(workflow, recorded))
-            else:
-                typer.echo(event_line(recorded))
+        async for recorded in follow_to_end(log, workflow, after=after):
+            _print_event(workflow, recorded, as_json=as_json)
 
     with_log(show)
 
 
-async def _pages(log: EventLog, workflow: str, *, after: int) -> AsyncIterator[Recorded]:
-    while events := await log.read(workflow, after=after, limit=PAGE):
-        for recorded in events:
-            yield recorded
-        after = events[-1].version
+def _show_kept_events(id: str, after: int, *, as_json: bool) -> None:
+    history = open_history(id)
+    for recorded in history.events:
+        if recorded.version > after:
+            _print_event(history.workflow, recorded, as_json=as_json)
+    history.fold()
+    say_problems(history)
+
+
+def _print_event(workflow: str, recorded: Recorded, *, as_json: bool) -> None:
+    if as_json:
+        print_json(public(workflow, recorded))
+    else:
+        typer.echo(event_line(recorded))
 
 
 def public(workflow: str, recorded: Recorded) -> dict[str, Any]:
@@ -48,7 +57,7 @@ def public(workflow: str, recorded: Recorded) -> dict[str, Any]:
         "by": recorded.by,
         "cause": recorded.cause,
         "digest": recorded.digest,
-        "data": getattr(recorded.event, "data", recorded.event),
+        "data": json_of(recorded.event),
     }
 
 

@@ -11,6 +11,8 @@
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
 --        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
+local archived = not log and tombstone_of(call.id)
+if archived then return reply({ 'conflict', archived.version, archived.status }) end
 local commands = workflow_key(call.id, 'commands')
 
 if log then

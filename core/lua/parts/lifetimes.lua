@@ -26,3 +26,25 @@ local function expire_with_log(id, key)
   local left = redis.call('PTTL', workflow_key(id, 'meta'))
   if left > 0 then redis.call('PEXPIRE', key, left) end
 end
+
+-- Delete what the archive has, or what was to be deleted: the log and all that is made of it.
+local function forget_log(id, steps)
+  redis.call('DEL', workflow_key(id))
+  for _, part in ipairs(LOG_PARTS) do redis.call('UNLINK', workflow_key(id, part)) end
+  for _, part in ipairs({ 'effects', 'jobs', 'limits', 'held_jobs', 'ready' }) do
+    redis.call('UNLINK', workflow_key(id, part))
+  end
+  for _, name in ipairs({ 'documents', 'listings', 'state', 'snapshots' }) do
+    redis.call('UNLINK', workflow_key(id, 'shadow:' .. name), workflow_key(id, 'former:' .. name))
+  end
+  for _, step in ipairs(steps) do
+    redis.call('UNLINK', workflow_key(id, 'step:' .. step .. ':jobs'), workflow_key(id, 'ready:' .. step),
+      workflow_key(id, 'leased:' .. step))
+  end
+end
+
+-- {version, status} of an archived workflow.
+local function tombstone_of(id)
+  local data = redis.call('GET', workflow_key(id, 'archived'))
+  return data and cjson.decode(data)
+end
