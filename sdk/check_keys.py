@@ -106,6 +106,10 @@ class KeyReader:
             left: list[int] = await pipe.execute()
         return {part: ms for part, ms in zip(names, left, strict=True) if ms != -2}
 
+    async def is_archivable(self, workflow: str) -> bool:
+        key = self._keys.flow(self._keys.partition(workflow), "archivable")
+        return await self._redis.zscore(key, workflow) is not None
+
     async def counters(self, graphs: Mapping[str, Graph]) -> Counters | None:
         """What is counted, and what there is of workflows under way, at one moment.
 

@@ -36,6 +36,7 @@ from ..core.settings import Settings
 from ..projections import histories
 from ..projections.snapshots import load_view
 from ..projections.workflow import WorkflowView
+from .archives import read_tombstone, remove_file
 from .creation import NewRun, about_of, check_tags, command, create_run
 from .graph import WorkflowCode
 
@@ -166,6 +167,7 @@ async def delete(log: EventLog, workflow: str, *, version: int | None = None) ->
     Raises Refused while it is under way, WorkflowNotFound.
     """
     view = await read_view(log, workflow)
+    archived = await read_tombstone(log, workflow)
     outcome = await log.scripts.delete(
         workflow,
         steps=list(view.steps),
@@ -173,7 +175,10 @@ async def delete(log: EventLog, workflow: str, *, version: int | None = None) ->
         about=about_of(view.name, view.tags),
         version=version,
     )
-    return check_outcome(workflow, outcome, version)
+    check_outcome(workflow, outcome, version)
+    if archived:
+        await remove_file(log, archived)
+    return outcome
 
 
 async def cancel(

@@ -88,7 +88,7 @@ def _row(one: Summary) -> list[Cell]:
     return [
         one.id,
         one.name,
-        coloured(one.status),
+        coloured(one.status).append(" (archived)" if one.archived else "", style="dim"),
         f"{one.steps_done}/{len(one.steps)}",
         age(one.created_at),
         between(one.started_at, one.ended_at),

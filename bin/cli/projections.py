@@ -93,16 +93,17 @@ def _roll_back(name: str, workflow: str | None, *, as_json: bool) -> None:
 
 def _watching() -> Callable[[Progress], None]:
     """On a terminal one line that goes on, else a line now and then."""
-    shown = {"phase": "", "looked": -1}
+    phase, looked = "", 0
 
     def watch(progress: Progress) -> None:
+        nonlocal phase, looked
         text = f"{progress.phase}: {progress.looked} of {progress.total} workflows, "
         text += f"{progress.different} differences, {progress.switched} switched"
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if progress.phase == "done" else ""))
             sys.stderr.flush()
-        elif progress.phase != shown["phase"] or progress.looked - int(shown["looked"]) >= 1000:
-            shown.update(phase=progress.phase, looked=progress.looked)
+        elif progress.phase != phase or progress.looked - looked >= 1000:
+            phase, looked = progress.phase, progress.looked
             say(text)
 
     return watch
