@@ -96,7 +96,8 @@ def encode_snapshot(view: WorkflowView) -> bytes:
     return _encode(
         _Snapshot(
             _View(**plain),
-            [_step(step) for step in view.steps.values()],
+            # Whoever looks at a step of which no event tells makes an empty one.
+            [_step(step) for step in view.steps.values() if step != StepView(step.id)],
             inline,
             blobs,
             {key: _value(value) for key, value in view.state.items()},
