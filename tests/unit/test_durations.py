@@ -9,8 +9,17 @@ from agentainer_flow.core.durations import parse_duration
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(90, 90), (1.5, 1.5), ("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("1.5 h", 5400)]
-    + [("3d", 259_200), ("2w", 1_209_600), ("15min", 900)],
+    [
+        (90, 90),
+        (1.5, 1.5),
+        ("90", 90),
+        ("90s", 90),
+        ("15m", 900),
+        ("15min", 900),
+        ("1.5 h", 5400),
+        ("3d", 259_200),
+        ("2w", 1_209_600),
+    ],
 )
 def test_reads_seconds(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds

@@ -68,8 +68,14 @@ def test_jobs_are_to_be_shown_anew() -> None:
 
 @pytest.mark.parametrize(
     ("version", "last", "due"),
-    [(1999, 0, False), (2000, 0, True), (3999, 2000, False), (4000, 2000, True)]
-    + [(45_000, 40_000, False), (50_000, 40_000, True)],
+    [
+        (1999, 0, False),
+        (2000, 0, True),
+        (3999, 2000, False),
+        (4000, 2000, True),
+        (45_000, 40_000, False),
+        (50_000, 40_000, True),
+    ],
 )
 def test_snapshots_become_fewer_as_a_log_grows(version: int, last: int, due: bool) -> None:
     assert is_due(version, last, 2000) is due
