@@ -14,6 +14,7 @@ local log = open_log(call.id)
 local commands = workflow_key(call.id, 'commands')
 
 if log then
+  if log.lane == IMPORTED then return reply({ 'conflict', log.version, IMPORTED }) end
   local first = redis.call('HGET', commands, call.key)
   if first then
     local version, content = string.match(first, '^(%d+) (.*)$')
