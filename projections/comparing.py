@@ -7,7 +7,7 @@ workflow is under way; the state never does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Live(msgspec.Struct):
             found = decode(self.document) if self.document else None
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return found if isinstance(found, dict) else None
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
     @property
     def shown_version(self) -> int:
@@ -140,20 +140,32 @@ def compare_presence(view: WorkflowView, live: Live) -> Iterator[Difference]:
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:
     """The first path at which two plain values differ, and what they are there."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        names: list[str] = [*one, *(name for name in other if name not in one)]
-        pairs = [
-            (name, one.get(name, msgspec.UNSET), other.get(name, msgspec.UNSET)) for name in names
-        ]
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [(str(at), *both) for at, both in enumerate(zip(one, other, strict=True))]
-    else:
-        same = one is other or (type(one) is not bool and type(other) is not bool and one == other)
-        return None if same else (path, one, other)
+    pairs = _parts(one, other)
+    if pairs is None:
+        return None if _same(one, other) else (path, one, other)
     for name, first, second in pairs:
         if found := first_difference(first, second, f"{path}.{name}" if path else name):
             return found
     return None
+
+
+def _parts(one: Any, other: Any) -> list[tuple[str, Any, Any]] | None:
+    """What is below both, by name; None where they have to be compared as a whole."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        first, second = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        names = dict.fromkeys([*first, *second])
+        none = msgspec.UNSET
+        return [(name, first.get(name, none), second.get(name, none)) for name in names]
+    if isinstance(one, list) and isinstance(other, list):
+        items, others = cast("list[Any]", one), cast("list[Any]", other)
+        if len(items) == len(others):
+            return [(str(at), *both) for at, both in enumerate(zip(items, others, strict=True))]
+    return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Python takes true for 1."""
+    return one is other or (isinstance(one, bool) == isinstance(other, bool) and one == other)
 
 
 def _first(

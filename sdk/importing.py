@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from ..core.errors import ImportRefused
@@ -84,7 +84,7 @@ class _Facts:
         for some in _portions((_fields(entry) for entry in self._history.entries), _size):
             yield {"entries": some}
         for part, values in (("state", self._state), ("blobs", self._blobs)):
-            for some in _portions(values.items(), lambda pair: len(pair[1])):
+            for some in _portions(values.items(), _size):
                 yield {part: dict(some)}
 
     def last(self, log_ttl: float, state_ttl: float) -> dict[str, Any]:
@@ -130,11 +130,11 @@ def _text(data: bytes, what: str) -> str:
         raise ImportRefused(f"{what} is no text: {error}") from error
 
 
-def _size(fields: list[str]) -> int:
+def _size(fields: Sequence[str]) -> int:
     return sum(map(len, fields))
 
 
-def _portions(found: Iterable[Any], size: Any) -> Iterator[list[Any]]:
+def _portions(found: Iterable[Any], size: Callable[[Any], int]) -> Iterator[list[Any]]:
     some: list[Any] = []
     weight = 0
     for one in found:

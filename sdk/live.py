@@ -47,10 +47,11 @@ class _Reader:
         ]
         found = [None if isinstance(one, exceptions.ResponseError) else one for one in answers]
         meta, document, shown, state, listed, active, time, *rest = found
+        held: dict[bytes, bytes] = state or {}
         of_steps, of_statuses = rest[: len(steps)], rest[len(steps) :]
         version, digest, status, lane, doc_version, doc_status, imported = meta or [None] * 7
         kept_from = max(ended_ms, number_of(imported) or 0)
-        now_ms = time[0] * 1000
+        now_ms = (time or [0])[0] * 1000
         return Live(
             number_of(version) or 0,
             text_of(digest),
@@ -61,7 +62,7 @@ class _Reader:
             document,
             shown or [],
             {step: _texts(jobs) for step, jobs in zip(steps, of_steps, strict=True)},
-            {key.decode(): value for key, value in (state or {}).items()},
+            {key.decode(): value for key, value in held.items()},
             0 < kept_from < now_ms - self._log.settings.state_ttl * 1000,
             listed is not None,
             {one for one, score in zip(STATUSES, of_statuses, strict=True) if score is not None},

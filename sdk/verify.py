@@ -74,7 +74,7 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
     live = await read_live(log, workflow) if "projections" in parts else None
-    history = await read_history(log, workflow, blobs="log" not in parts or len(parts) > 1)
+    history = await read_history(log, workflow, blobs=parts != {"log"}, entries=False)
     return verify_history(history, parts, live)
 
 
