@@ -21,6 +21,9 @@
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
     workflow:<id>:archived             STRING  where the history of an archived workflow is
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
+    workflow:<id>:restoring:<digest>   STREAM  entries of an import that is not complete
+    workflow:<id>:restoring:<digest>:state  HASH  its state
+    workflow:<id>:restoring:<digest>:blobs  HASH  its payloads
 
     flow:<p>:feed                      STREAM  every append of the partition, for subscribers
     flow:<p>:ended                     STREAM  workflows that ended, bounded, for who waits for one
@@ -75,13 +78,14 @@ A *lane* is what one engine owns: the shared lane of a partition, or the private
 workflow that runs inside the process that called `run()`.
 
 Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
-event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
-used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
-the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
-feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
-for a week after it was made or given up, the list of a webhook's until the webhook is deleted. What
-a subscription has lives until it is closed, its queues until they are empty. What a rebuild made
-(`shadow`, `former`, `flow:rebuild:…`) is kept for some days.
+event, queues vanish when empty), those of an import that is not complete live for a day; `flow:`
+keys belong to the partition and live as long as it is used; a private lane's keys are deleted when
+its workflow ends or moves to the shared lane. Of what the API keeps, `flow:request:…` lives for a
+day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
+consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
+up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
+closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`) is
+kept for some days.
 
 With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
 `flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as

@@ -20,7 +20,7 @@ from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
 from .settings import Settings
-from .tail import Entry, entry_of
+from .tail import Entry
 
 PAGE = 1000
 
@@ -94,22 +94,15 @@ class EventLog:
         or with `archived`.
         """
         events: list[Recorded] = []
-        async for page in self._pages(workflow, after, limit):
+        async for page in self.pages(workflow, after, limit):
             events += [decode_raw(one) for one in page]
         if events or self.archive is None or not (archived or after == 0):
             return events
         found = await self.archive.events(workflow)
         return [one for one in found if one.version > after][:limit]
 
-    async def read_entries(self, workflow: str) -> list[Entry]:
-        """All entries of a workflow's log, as they are."""
-        entries: list[Entry] = []
-        async for page in self._pages(workflow, 0, None):
-            entries += [entry_of(one) for one in page]
-        return entries
-
-    async def _pages(
-        self, workflow: str, after: int, limit: int | None
+    async def pages(
+        self, workflow: str, after: int = 0, limit: int | None = None
     ) -> AsyncGenerator[list[Any], None]:
         """Entries as Redis answers them; the next page is on its way while one is used."""
         left = limit if limit is not None else math.inf

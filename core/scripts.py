@@ -467,6 +467,35 @@ class Scripts:
         outcome: CommandOutcome = _outcome_of(_decode(answer))
         return outcome
 
+    async def restore(
+        self,
+        workflow: str,
+        *,
+        content: str,
+        version: int,
+        digest: str,
+        entries: list[list[str]] | None = None,
+        state: dict[str, str] | None = None,
+        blobs: dict[str, str] | None = None,
+        last: dict[str, Any] | None = None,
+    ) -> Literal["restoring", "restored", "there", "conflict", "incomplete"]:
+        """Keep a portion of a workflow aside, each `[id, field, value …]`; `last` completes it."""
+        answer = await self._run(
+            "restore",
+            self._keys.partition(workflow),
+            id=workflow,
+            content=content,
+            version=version,
+            digest=digest,
+            entries=entries or [],
+            state=state or {},
+            blobs=blobs or {},
+            **({"last": last} if last else {}),
+        )
+        word: Literal["restoring", "restored", "there", "conflict", "incomplete"]
+        word = _decode(answer)[0]
+        return word
+
     async def remember_request(
         self, name: str, *, content: str, answer: str = "", ttl_ms: int
     ) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..core.definition import Definition
 from ..core.events import Blob, Recorded
+from ..core.keys import IMPORTED
 from .catalogue import BY_NAME, DOCUMENTS, LISTINGS, SNAPSHOTS, STATE, WRITTEN
 from .documents import document, encode
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
@@ -200,8 +201,9 @@ def _compare_listings(live: Live, told: Told) -> Made | None:
     wanted = {":".join(parts) for parts in [*lasting, ("workflows", status)]}
     expected = {part: float(now.created_ms) for part in sorted(wanted)}
     path = _first("listed", dict(sorted(live.listed.items())), expected)
-    if path is None and live.active == now.ended:
-        path = ("active", live.active, not now.ended)
+    is_active = not now.ended and live.meta.get("lane") != IMPORTED
+    if path is None and live.active != is_active:
+        path = ("active", live.active, is_active)
     if path is None and live.meta.get("doc_status") != status:
         path = ("status", live.meta.get("doc_status"), status)
     if path is None:

@@ -263,6 +263,13 @@ def check_outcome(
             return outcome
         case Missing() | Undefined():
             raise WorkflowNotFound(workflow)
+        case Conflict(version=version, status="imported"):
+            raise Refused(
+                f"workflow {workflow} was imported: it is a record that nothing moves; fork it to "
+                f"go on from it (agentainer workflow fork {workflow})",
+                status="imported",
+                version=version,
+            )
         case Conflict(version=version) if expected is not None and version != expected:
             raise VersionConflict(workflow, expected, version)
         case Conflict(version=version, status=status):

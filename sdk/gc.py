@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from ..core.log import EventLog
 from ..projections.catalogue import PROJECTIONS
 from .archiver import Archiving, archive_due
-from .live import LiveReader
+from .projected import LiveReader
 from .rebuild import ALL, KEPT_MS
 from .retention import Collected, tidy
 

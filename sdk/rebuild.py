@@ -17,7 +17,7 @@ from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog
 from ..projections.catalogue import PROJECTIONS
 from ..projections.rebuilding import Difference, compare
-from .live import LiveReader
+from .projected import LiveReader
 
 ALL = "all"
 #: How long shadows, what was live before, and the progress are kept, ms.

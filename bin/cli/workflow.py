@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -265,6 +266,90 @@ def blame(
     from . import history
 
     history.show_blame(id, path, as_json=as_json)
+
+
+@app.command()
+def verify(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID|FILE...", help="Workflows here, or exported ones in files."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every workflow here.")] = False,
+    projections: Annotated[
+        bool, typer.Option("--projections", help="Only what is kept beside the log.")
+    ] = False,
+    decisions: Annotated[
+        bool, typer.Option("--decisions", help="Only what the engine decided.")
+    ] = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Verify that a log, all that is made of it, and the engine's decisions agree.
+
+    The chain of digests is computed again; the document, steps, agents, state and listings are
+    compared with a fold of the log; what the engine wrote is compared with what it would decide
+    now. Runs no code of the workflow and changes nothing. Exit code 1 when something is found.
+
+    \b
+    Examples:
+      agentainer workflow verify last
+      agentainer workflow verify --all --projections
+      agentainer workflow verify run.agflow --json
+    """
+    if bool(ids) == everything:
+        raise typer.BadParameter("give IDs or files, or --all")
+    from . import bundles
+
+    chosen: list[Literal["projections", "decisions"]] = []
+    chosen += ["projections"] if projections else []
+    chosen += ["decisions"] if decisions else []
+    clean = bundles.show_verified(ids or [], chosen, everything=everything, as_json=as_json)
+    raise typer.Exit(0 if clean else 1)
+
+
+@app.command()
+def export(
+    id: Id,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to; ID.agflow without it, - is stdout."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a workflow to a file, with all that is needed to look at it elsewhere.
+
+    Its events, definition and payloads, as lines of JSON with digests. Texts under names such as
+    API_KEY or password are replaced by ***. Every command that looks at a workflow takes the file
+    in place of an id.
+
+    \b
+    Examples:
+      agentainer workflow export last
+      agentainer workflow export 01k9f3 -o run.agflow
+    """
+    from . import bundles
+
+    bundles.export(id, output, as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `workflow export` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make an exported workflow one here: a record that is listed, and that nothing ever moves.
+
+    It keeps its id, and is kept as long as a workflow that has ended. Importing it again is
+    harmless; another workflow of that id is never overwritten.
+
+    \b
+    Examples:
+      agentainer workflow import run.agflow
+    """
+    from . import bundles
+
+    bundles.import_file(file, as_json=as_json)
 
 
 @app.command()

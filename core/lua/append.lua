@@ -16,6 +16,7 @@ if archived then return reply({ 'conflict', archived.version, archived.status })
 local commands = workflow_key(call.id, 'commands')
 
 if log then
+  if log.lane == IMPORTED then return reply({ 'conflict', log.version, IMPORTED }) end
   local first = redis.call('HGET', commands, call.key)
   if first then
     local version, content = string.match(first, '^(%d+) (.*)$')

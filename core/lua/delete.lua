@@ -1,4 +1,4 @@
--- Delete all that is stored of a run.
+-- Delete all that is stored of a run. An imported one may go whatever its status.
 --
 -- Looking whether it may go and deleting it are one, so a run that is being started is either deleted
 -- before it began or not at all. Whoever follows all runs is told by `workflow.deleted` on the
@@ -14,8 +14,8 @@ if not log then
   log = new_log(call.id, archived.version, archived.digest, SHARED, '')
   log.status = archived.status
 end
-if (call.version and call.version ~= log.version) or not (ended(log) or log.status == nil or log.status == false
-  or log.status == 'created') then
+if (call.version and call.version ~= log.version) or not (ended(log) or log.lane == IMPORTED or log.status == nil
+  or log.status == false or log.status == 'created') then
   return reply({ 'conflict', log.version, log.status or '' })
 end
 

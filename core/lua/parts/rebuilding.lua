@@ -107,7 +107,7 @@ function WRITE.listings(log, made)
   else
     for _, key in ipairs(lasting_listings(made.about)) do redis.call('ZADD', key, made.created, log.id) end
     redis.call('ZADD', flow_key('workflows:' .. made.status), made.created, log.id)
-    made.active = ended(log) and 0 or 1
+    made.active = (ended(log) or log.lane == IMPORTED) and 0 or 1
   end
   redis.call(made.active == 1 and 'SADD' or 'SREM', flow_key('active'), log.id)
   if made.status then redis.call('HSET', log.meta, 'doc_status', made.status) end
