@@ -47,23 +47,31 @@ def decode_entry(entry: Entry) -> Recorded:
 def decode_raw(raw: Any) -> Recorded:
     """As `decode_entry`, from what Redis answers; quick where the fields are in our order."""
     name, fields = raw
-    size = len(fields)
-    if fields[:10:2] != _NAMES or (size > 10 and (size > 12 or fields[10] != b"cause")):
-        return decode_entry(entry_of(raw))
     try:
-        ts = int(fields[5])
-        if ts > LATEST_MS:
-            return decode_entry(entry_of(raw))
-        return Recorded(
-            int(name[:-2]),
-            ts,
-            decode_event(_word(fields[1]), fields[3]),
-            _word(fields[7]),
-            int(fields[11]) if size == 12 else None,
-            fields[9].decode(),
-        )
+        return decode_usual(name, fields) if is_usual(fields) else decode_entry(entry_of(raw))
     except ValueError:
         return decode_entry(entry_of(raw))
+
+
+def decode_usual(name: bytes, fields: Any) -> Recorded:
+    """The event of an entry that `is_usual`. Raises ValueError where a number is none."""
+    ts = int(fields[5])
+    if ts > LATEST_MS:
+        raise ValueError(ts)
+    return Recorded(
+        int(name[:-2]),
+        ts,
+        decode_event(_word(fields[1]), fields[3]),
+        _word(fields[7]),
+        int(fields[11]) if len(fields) == 12 else None,
+        fields[9].decode(),
+    )
+
+
+def is_usual(fields: Any) -> bool:
+    """Whether an entry, as Redis answers it, has just the fields that the scripts write."""
+    size = len(fields)
+    return fields[:10:2] == _NAMES and (size == 10 or (size == 12 and fields[10] == b"cause"))
 
 
 def number_of(data: bytes | None) -> int | None:

@@ -6,6 +6,9 @@
     workflow:<id>:state                HASH    state, key -> JSON (projection, inside the append)
     workflow:<id>:steps                LIST    steps as JSON (projection)
     workflow:<id>:step:<step>:jobs     SET     job ids (projection)
+    workflow:<id>:snapshot             HASH    view of a long log, with version and digest
+    workflow:<id>:shadow:<name>        STRING  projection made anew, not yet live
+    workflow:<id>:former:<name>        STRING  projection that was live before the last switch
     workflow:<id>:commands             HASH    idempotency key -> outcome of the first call
     workflow:<id>:effects              HASH    recorded effects of steps, by name
     workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
@@ -17,7 +20,11 @@
     workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
     workflow:<id>:forks                ZSET    ids of runs that were forked from it, by when (ms)
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
+    workflow:<id>:archived             STRING  where the history of an archived workflow is
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
+    workflow:<id>:restoring:<digest>   STREAM  entries of an import that is not complete
+    workflow:<id>:restoring:<digest>:state  HASH  its state
+    workflow:<id>:restoring:<digest>:blobs  HASH  its payloads
 
     flow:<p>:feed                      STREAM  every append of the partition, for subscribers
     flow:<p>:ended                     STREAM  workflows that ended, bounded, for who waits for one
@@ -29,6 +36,9 @@
     flow:<p>:claimed:<session>         STRING  last claim of a courier or subscriber, while it holds
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
+    flow:<p>:archivable                ZSET    ended workflows to archive, by when (ms)
+    flow:<p>:named:<name>              ZSET    the same of one definition
+    flow:<p>:tagged:<key>:<value>      ZSET    the same with one tag
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
     flow:<p>:<lane>:feed               STREAM  every append of the lane, for its engine
     flow:<p>:<lane>:stocked            STRING  its engine looked at what was there before
@@ -50,6 +60,7 @@
     flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
     flow:subscriptions                 HASH    name -> what a durable subscription wants
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
+    flow:rebuild:<name>                HASH    how far a rebuild of projections is
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
     flow:request:<digest>              STRING  first answer to a request with an idempotency key
@@ -68,12 +79,18 @@ A *lane* is what one engine owns: the shared lane of a partition, or the private
 workflow that runs inside the process that called `run()`.
 
 Owners and lifetimes: keys of a workflow end with it (`project.lua` sets their TTL with its last
-event, queues vanish when empty); `flow:` keys belong to the partition and live as long as it is
-used; a private lane's keys are deleted when its workflow ends or moves to the shared lane. Of what
-the API keeps, `flow:request:…` lives for a day, a follower until its deadline, and the partition's
-feed as long as somebody follows it or a consumer group reads it (`tend_feed.lua`). A delivery lives
-for a week after it was made or given up, the list of a webhook's until the webhook is deleted. What
-a subscription has lives until it is closed, its queues until they are empty.
+event, queues vanish when empty), those of an import that is not complete live for a day; `flow:`
+keys belong to the partition and live as long as it is used; a private lane's keys are deleted when
+its workflow ends or moves to the shared lane. Of what the API keeps, `flow:request:…` lives for a
+day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
+consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
+up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
+closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`) is
+kept for some days.
+
+With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
+`flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as
+long as the file, which nobody would find without it: deleting the workflow deletes both.
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,11 +20,19 @@ from .ids import digest, new_key
 from .keys import Keys
 from .scripts import Scripts
 from .settings import Settings
-from .tail import Entry, entry_of
+from .tail import Entry
 
 PAGE = 1000
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
+
+
+class Archive(Protocol):
+    """Reads workflows whose log has been archived; empty and None: it is not there either."""
+
+    async def events(self, workflow: str) -> list[Recorded]: ...
+
+    async def blob(self, workflow: str, name: str) -> bytes | None: ...
 
 
 class EventLog:
@@ -39,6 +47,8 @@ class EventLog:
         #: Who gives commands, as events say it.
         self.writer = "client"
         self._definitions: dict[str, Definition] = {}
+        #: Where workflows are whose log is no longer here.
+        self.archive: Archive | None = None
 
     @property
     def redis(self) -> Any:
@@ -78,23 +88,23 @@ class EventLog:
         await self.connection.close()
 
     async def read(
-        self, workflow: str, *, after: int = 0, limit: int | None = None
+        self, workflow: str, *, after: int = 0, limit: int | None = None, archived: bool = False
     ) -> list[Recorded]:
-        """Events of a workflow with a version above `after`, in order."""
+        """Events of a workflow with a version above `after`, in order.
+
+        A log that is not here may be in the archive: looked at when it is read from its beginning,
+        or with `archived`.
+        """
         events: list[Recorded] = []
-        async for page in self._pages(workflow, after, limit):
+        async for page in self.pages(workflow, after, limit):
             events += [decode_raw(one) for one in page]
-        return events
+        if events or self.archive is None or not (archived or after == 0):
+            return events
+        found = await self.archive.events(workflow)
+        return [one for one in found if one.version > after][:limit]
 
-    async def read_entries(self, workflow: str) -> list[Entry]:
-        """All entries of a workflow's log, as they are."""
-        entries: list[Entry] = []
-        async for page in self._pages(workflow, 0, None):
-            entries += [entry_of(one) for one in page]
-        return entries
-
-    async def _pages(
-        self, workflow: str, after: int, limit: int | None
+    async def pages(
+        self, workflow: str, after: int = 0, limit: int | None = None
     ) -> AsyncGenerator[list[Any], None]:
         """Entries as Redis answers them; the next page is on its way while one is used."""
         left = limit if limit is not None else math.inf
@@ -111,7 +121,7 @@ class EventLog:
 
     async def read_one(self, workflow: str, version: int) -> Recorded:
         """Raises WorkflowNotFound when the log has no such version."""
-        events = await self.read(workflow, after=version - 1, limit=1)
+        events = await self.read(workflow, after=version - 1, limit=1, archived=True)
         if not events or events[0].version != version:
             raise WorkflowNotFound(workflow)
         return events[0]
@@ -119,9 +129,12 @@ class EventLog:
     async def read_last(self, workflow: str) -> Recorded:
         """The newest event. Raises WorkflowNotFound."""
         found = await self._entries("XREVRANGE", self.keys.events(workflow), "+", "-", 1)
-        if not found:
+        if found:
+            return decode_raw(found[0])
+        events = await self.archive.events(workflow) if self.archive else []
+        if not events:
             raise WorkflowNotFound(workflow)
-        return decode_raw(found[0])
+        return events[-1]
 
     async def _range(self, workflow: str, after: str, count: float) -> list[Any]:
         key = self.keys.events(workflow)
@@ -139,9 +152,9 @@ class EventLog:
             yield [decode_entry(entry) for entry in entries]
 
     async def exists(self, workflow: str) -> bool:
-        return bool(
-            await self.connection.call(lambda: self.redis.exists(self.keys.events(workflow)))
-        )
+        """Whether there is a workflow of this id, here or in the archive."""
+        keys = (self.keys.events(workflow), self.keys.workflow(workflow, "archived"))
+        return bool(await self.connection.call(lambda: self.redis.exists(*keys)))
 
     async def put_definition(self, definition: Definition) -> None:
         await self.connection.call(
@@ -165,6 +178,8 @@ class EventLog:
     async def get_blob(self, workflow: str, name: str) -> bytes:
         key = self.keys.workflow(workflow, "blobs")
         data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, name))
+        if data is None and self.archive is not None:
+            data = await self.archive.blob(workflow, name)
         if data is None:
             raise WorkflowNotFound(f"{workflow} (payload {name})")
         return data

@@ -5,14 +5,24 @@ After each finding reading goes on from what is there, so that everything is tol
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from hashlib import sha1 as _sha1
+from typing import Any
 
 import msgspec
 
-from ..core.entries import FIELDS, REQUIRED, number_of, text_of, time_of
+from ..core.entries import (
+    FIELDS,
+    REQUIRED,
+    decode_entry,
+    decode_usual,
+    is_usual,
+    number_of,
+    text_of,
+    time_of,
+)
 from ..core.events import Recorded, Unknown, WorkflowCreated, why_unknown
-from ..core.tail import Entry
+from ..core.tail import Entry, entry_of
 
 Fields = Mapping[bytes, bytes]
 
@@ -27,31 +37,69 @@ class Problem(msgspec.Struct, frozen=True):
         return f"event {self.version}: {self.reason}" if self.version else self.reason
 
 
-def find_damage(entries: Sequence[Entry], events: Sequence[Recorded]) -> list[Problem]:
-    """`events` are those of the entries."""
-    return [*_find(entries, events)]
+class Damage:
+    """Look at the entries of a log, one after the other."""
 
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._last = 0
+        self._chain = b""
 
-def _find(entries: Sequence[Entry], events: Sequence[Recorded]) -> Iterator[Problem]:
-    last, chain = 0, b""
-    for (name, fields), recorded in zip(entries, events, strict=True):
-        version = recorded.version
-        yield from say_gap(last, version)
+    def read(self, raw: Any) -> Recorded:
+        """Decode an entry as Redis answers it, and look at it; quick where it is as most are."""
+        name, fields = raw
+        if is_usual(fields):
+            try:
+                recorded = decode_usual(name, fields)
+            except ValueError:
+                return self._read_oddly(raw)
+            if self._is_well(name, fields, recorded):
+                self._last, self._chain = recorded.version, fields[9]
+                return recorded
+        return self._read_oddly(raw)
+
+    def _is_well(self, name: bytes, fields: Any, recorded: Recorded) -> bool:
+        """Whether nothing is to be said of it; True costs little, False a closer look."""
+        version, cause, event = recorded.version, recorded.cause, type(recorded.event)
+        whole = self._chain + fields[1] + fields[3]
+        return (
+            _sha1(whole, usedforsecurity=False).hexdigest()[:16] == recorded.digest
+            and version == self._last + 1
+            and name[-2:] == b"-0"
+            and recorded.ts > 0
+            and event is not Unknown
+            and (cause is None or 0 < cause < version)
+            and (version > 1 or event is WorkflowCreated)
+        )
+
+    def _read_oddly(self, raw: Any) -> Recorded:
+        entry = entry_of(raw)
+        recorded = decode_entry(entry)
+        self.look(entry, recorded)
+        return recorded
+
+    def look(self, entry: Entry, recorded: Recorded) -> None:
+        """Note what is wrong with an entry; `recorded` is its event."""
+        self.problems += self._find(entry, recorded)
+        self._last, self._chain = recorded.version, entry[1].get(b"dg", b"")
+
+    def _find(self, entry: Entry, recorded: Recorded) -> Iterator[Problem]:
+        (name, fields), version = entry, recorded.version
+        if not self._last:
+            yield from say_beginning(recorded)
+        yield from say_gap(self._last, version)
         if not name.endswith(b"-0"):
             yield Problem(version, f"its id is {name.decode()}, expected {version}-0")
         digest = fields.get(b"dg", b"")
-        if version == last + 1 and digest != (expected := chained(chain, fields)):
+        if version == self._last + 1 and digest != (expected := chained(self._chain, fields)):
             yield Problem(version, _broken(digest, expected))
-        if _is_odd(fields, recorded):
-            yield from _odd(version, fields, recorded)
-        last, chain = version, digest
-    yield from say_beginning(events)
+        yield from _say_odd(version, fields, recorded)
 
 
 def chained(previous: bytes, fields: Fields) -> bytes:
     """The digest that an entry has behind one of digest `previous`."""
     whole = previous + fields.get(b"type", b"") + fields.get(b"data", b"")
-    return hashlib.sha1(whole, usedforsecurity=False).hexdigest()[:16].encode()
+    return _sha1(whole, usedforsecurity=False).hexdigest()[:16].encode()
 
 
 def say_gap(last: int, version: int) -> Iterator[Problem]:
@@ -64,9 +112,8 @@ def say_gap(last: int, version: int) -> Iterator[Problem]:
         yield Problem(last + 1, f"it and the following ones up to event {version - 1} are missing")
 
 
-def say_beginning(events: Sequence[Recorded]) -> Iterator[Problem]:
-    if events and not isinstance(events[0].event, WorkflowCreated):
-        first = events[0]
+def say_beginning(first: Recorded) -> Iterator[Problem]:
+    if not isinstance(first.event, WorkflowCreated):
         text = f"the log begins with {first.type or 'no type'}, expected workflow.created"
         yield Problem(first.version, text)
 
@@ -77,12 +124,6 @@ def say_unknown(recorded: Recorded) -> Iterator[Problem]:
         yield Problem(recorded.version, reason)
 
 
-def _is_odd(fields: Fields, recorded: Recorded) -> bool:
-    """Whether the entry has other fields than most have, or an event that is not known."""
-    usual = len(fields) == len(REQUIRED) or (len(fields) == len(REQUIRED) + 1 and recorded.cause)
-    return not (usual and recorded.ts and recorded.by and type(recorded.event) is not Unknown)
-
-
 def _broken(got: bytes, expected: bytes) -> str:
     return (
         f"its digest is {text_of(got) or 'missing'}, the events before it give "
@@ -90,8 +131,8 @@ def _broken(got: bytes, expected: bytes) -> str:
     )
 
 
-def _odd(version: int, fields: Fields, recorded: Recorded) -> Iterator[Problem]:
-    """An entry that is not as most are; that need not be wrong."""
+def _say_odd(version: int, fields: Fields, recorded: Recorded) -> Iterator[Problem]:
+    """Fields that are missing, or that are not what they should be."""
     if lacking := [one.decode() for one in REQUIRED if one not in fields and one != b"dg"]:
         yield Problem(version, f"it has no {' and no '.join(lacking)}")
     if b"ts" in fields and time_of(fields[b"ts"]) is None:

@@ -7,17 +7,18 @@ unnoticed, as in the engine, `workflow.fold` is the one to use: it stops.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from ..core.definition import Definition, StepSpec
 from ..core.entries import decode_entry
 from ..core.errors import WorkflowNotFound
-from ..core.events import Recorded
+from ..core.events import Recorded, Unknown
 from ..core.log import EventLog
-from ..core.tail import Entry
+from ..core.tail import Entry, entry_of
+from .damage import Damage, say_beginning, say_gap, say_unknown
 from .damage import Problem as Problem
-from .damage import find_damage, say_beginning, say_gap, say_unknown
 from .workflow import Gap, WorkflowView, apply
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
@@ -55,15 +56,46 @@ class History(msgspec.Struct):
         return self.definition or stand_in(view)
 
 
+class Transcript:
+    """Entries of a log, taken in one after the other."""
+
+    def __init__(self, workflow: str, *, keep_entries: bool = True) -> None:
+        self._workflow = workflow
+        self._keeps = keep_entries
+        self._damage = Damage()
+        self.events: list[Recorded] = []
+        self.entries: list[Entry] = []
+
+    def add_raw(self, raws: Iterable[Any]) -> None:
+        """Take in entries as Redis answers them."""
+        for raw in raws:
+            self.events.append(self._damage.read(raw))
+            if self._keeps:
+                self.entries.append(entry_of(raw))
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            recorded = decode_entry(entry)
+            self._damage.look(entry, recorded)
+            self.events.append(recorded)
+            self.entries.append(entry)
+
+    def history(self, definition_json: bytes | None, blobs: dict[str, bytes]) -> History:
+        definition, reason = read_definition(definition_json)
+        problems = self._damage.problems + ([Problem(None, reason)] if reason else [])
+        stored = definition_json or b""
+        return History(
+            self._workflow, self.events, definition, blobs, problems, self.entries, stored
+        )
+
+
 def history_of(
     workflow: str, entries: list[Entry], definition_json: bytes | None, blobs: dict[str, bytes]
 ) -> History:
     """The history that these entries tell."""
-    events = [decode_entry(entry) for entry in entries]
-    definition, reason = read_definition(definition_json)
-    problems = find_damage(entries, events)
-    problems += [Problem(None, reason)] if reason else []
-    return History(workflow, events, definition, blobs, problems, entries, definition_json or b"")
+    transcript = Transcript(workflow)
+    transcript.add(entries)
+    return transcript.history(definition_json, blobs)
 
 
 def read_definition(data: bytes | None) -> tuple[Definition | None, str]:
@@ -95,13 +127,25 @@ def tolerant_fold(workflow: str, events: Iterable[Recorded]) -> tuple[WorkflowVi
     problems: list[Problem] = []
     for recorded in events:
         if view.version == 0:
-            problems += say_beginning([recorded])
+            problems += say_beginning(recorded)
         problems += advance(view, recorded)
     return view, problems
 
 
 def advance(view: WorkflowView, recorded: Recorded) -> list[Problem]:
     """Advance a view by an event, come what may; returns what is wrong with that."""
+    if recorded.version == view.version + 1 and type(recorded.event) is not Unknown and recorded.ts:
+        try:
+            apply(view, recorded)
+        except (
+            Exception
+        ) as error:  # whatever is wrong with it, the other events still tell something
+            return [_pass_over(view, recorded, error)]
+        return []
+    return _advance_oddly(view, recorded)
+
+
+def _advance_oddly(view: WorkflowView, recorded: Recorded) -> list[Problem]:
     problems: list[Problem] = []
     if recorded.version != view.version + 1:
         problems += say_gap(view.version, recorded.version)
@@ -112,11 +156,15 @@ def advance(view: WorkflowView, recorded: Recorded) -> list[Problem]:
     problems += say_unknown(recorded)
     try:
         apply(view, recorded)
-    except Exception as error:  # whatever is wrong with it, the other events still tell something
-        problems.append(Problem(recorded.version, _why_not(recorded, error)))
-        view.version, view.digest = recorded.version, recorded.digest
+    except Exception as error:  # as in `advance`
+        problems.append(_pass_over(view, recorded, error))
     view.updated_ms = recorded.ts or before_ms
     return problems
+
+
+def _pass_over(view: WorkflowView, recorded: Recorded, error: Exception) -> Problem:
+    view.version, view.digest, view.updated_ms = recorded.version, recorded.digest, recorded.ts
+    return Problem(recorded.version, _why_not(recorded, error))
 
 
 def first_stop(workflow: str, events: Iterable[Recorded]) -> Problem | None:

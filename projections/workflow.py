@@ -36,7 +36,7 @@ class RolledBack(Exception):
     """Raised when the log is not the one this view was folded from: drop the view, fold again."""
 
 
-class TaskView(msgspec.Struct, gc=False):
+class TaskView(msgspec.Struct, gc=False, array_like=True):
     attempt: int
     status: TaskStatus
     worker: str

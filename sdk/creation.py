@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +22,11 @@ from .containers import EXECUTOR
 from .graph import WorkflowCode
 
 _encode = msgspec.json.Encoder().encode
+
+#: Most tags of a run; a key has no colon, as `key:value` is how others write them.
+MOST_TAGS = 50
+TAG_KEY = re.compile(r"[^:\x00-\x1f]{1,64}")
+TAG_VALUE = re.compile(r"[^\x00-\x1f]{0,256}")
 
 
 class NewRun(msgspec.Struct, kw_only=True):
@@ -85,6 +92,7 @@ async def command(
 
 def _meta(run: NewRun, lane: str) -> dict[str, Any]:
     definition = run.definition
+    about = about_of(definition.name, run.tags)
     queues = sorted({step.queue for step in definition.steps})
     name = run.executor or definition.name
     meta: dict[str, Any] = {
@@ -92,6 +100,7 @@ def _meta(run: NewRun, lane: str) -> dict[str, Any]:
         "name": name,
         "definition": definition.digest,
         "queues": queues,
+        "about": about,
     }
     if definition.priority:
         meta["priority"] = definition.priority
@@ -100,6 +109,28 @@ def _meta(run: NewRun, lane: str) -> dict[str, Any]:
     if definition.timeout_s:
         meta["timeout_ms"] = int(definition.timeout_s * 1000)
     return meta
+
+
+def about_of(name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """What a run is listed under, as the scripts take it."""
+    return {"name": name, **({"tags": sorted(tags.items())} if tags else {})}
+
+
+def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Raises InputError for what is no tag."""
+    if len(tags) > MOST_TAGS:
+        raise InputError(f"expected at most {MOST_TAGS} tags, got {len(tags)}")
+    for key, value in tags.items():
+        if not (isinstance(key, str) and TAG_KEY.fullmatch(key)):
+            raise InputError(
+                f"expected the key of a tag to have 1 to 64 characters, none of them a colon, "
+                f"got {key!r}"
+            )
+        if not (isinstance(value, str) and TAG_VALUE.fullmatch(value)):
+            raise InputError(
+                f"expected tag {key!r} to be a text of at most 256 characters, got {value!r}"
+            )
+    return dict(tags)
 
 
 async def _store_inputs(

@@ -138,6 +138,10 @@ async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> Asyn
     last = await log.read_last(workflow)
     if last.type in TERMINAL and after >= last.version:
         return
+    if last.type in TERMINAL:
+        for recorded in await log.read(workflow, after=after, archived=True):
+            yield recorded
+        return
     async for batch in log.follow(workflow, after=after):
         for recorded in batch:
             yield recorded

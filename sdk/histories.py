@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from redis import exceptions
 
-from ..core.entries import decode_entry, number_of, text_of
+from ..core.entries import number_of, text_of
 from ..core.errors import WorkflowNotFound
-from ..core.events import WorkflowCreated
+from ..core.events import Recorded, WorkflowCreated
 from ..core.log import EventLog
-from ..core.tail import Entry
-from ..projections.histories import History, Problem, history_of
+from ..projections.histories import History, Problem, Transcript
 
 #: Where else a workflow may be: returns its history, or None when it is not there either.
 Elsewhere = Callable[[EventLog, str], Awaitable[History | None]]
 ELSEWHERE: list[Elsewhere] = []
 
 
-async def read_history(log: EventLog, workflow: str, *, blobs: bool = False) -> History:
-    """The history of a workflow, with its payloads when asked. Raises WorkflowNotFound."""
+async def read_history(
+    log: EventLog, workflow: str, *, blobs: bool = False, entries: bool = True
+) -> History:
+    """The history of a workflow, with its payloads when asked. Raises WorkflowNotFound.
+
+    Without `entries` it cannot be exported, and is read faster.
+    """
     reader = _Reader(log, workflow)
     # What is beside the log comes first: a log that goes on meanwhile is only longer than that.
     marks = await reader.marks()
-    entries = await reader.entries()
-    if not entries and not reader.problems:
+    transcript = Transcript(workflow, keep_entries=entries)
+    await reader.read_log(transcript)
+    if not transcript.events and not reader.problems:
         for look in ELSEWHERE:
             if found := await look(log, workflow):
                 return found
         raise WorkflowNotFound(workflow)
-    stored = await reader.definition(entries)
-    history = history_of(workflow, entries, stored, await reader.blobs() if blobs else {})
+    stored = await reader.definition(transcript.events)
+    history = transcript.history(stored, await reader.blobs() if blobs else {})
     history.problems += [*reader.problems, *say_rolled_back(history, marks)]
     return history
 
@@ -67,16 +72,22 @@ class _Reader:
         self._workflow = workflow
         self.problems: list[Problem] = []
 
-    async def entries(self) -> list[Entry]:
-        read = self._log.read_entries(self._workflow)
-        return await self._read(self._log.keys.events(self._workflow), "stream", read) or []
+    async def read_log(self, transcript: Transcript) -> None:
+        read = self._read_pages(transcript)
+        await self._read(self._log.keys.events(self._workflow), "stream", read)
 
-    async def definition(self, entries: list[Entry]) -> bytes | None:
-        created = decode_entry(entries[0]).event if entries else None
+    async def _read_pages(self, transcript: Transcript) -> None:
+        async for page in self._log.pages(self._workflow):
+            transcript.add_raw(page)
+
+    async def definition(self, events: Sequence[Recorded]) -> bytes | None:
+        created = events[0].event if events else None
         if not isinstance(created, WorkflowCreated):
             return None
         key = self._log.keys.definitions
-        return await self._read(key, "hash", self._redis.hget(key, created.definition))
+        data: bytes | None
+        data = await self._read(key, "hash", self._redis.hget(key, created.definition))
+        return data
 
     async def blobs(self) -> dict[str, bytes]:
         key = self._log.keys.workflow(self._workflow, "blobs")

@@ -7,6 +7,7 @@ partition adopts the workflow where it stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -39,39 +40,50 @@ from .progress import Progress
 from .registry import code_of, init_of, refuse_while_loading
 from .worker import Worker
 
+Tags = Mapping[str, str] | None
 
-def run(workflow: object, inputs: dict[str, Any]) -> Any:
+
+def run(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> Any:
     refuse_while_loading()
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
-        return run_loop(lambda: arun(workflow, inputs))
+        return run_loop(lambda: arun(workflow, inputs, tags=tags))
     raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
 
 
-async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
+async def arun(
+    workflow: object,
+    inputs: dict[str, Any],
+    settings: Settings | None = None,
+    *,
+    tags: Tags = None,
+) -> Any:
     settings = settings or load_settings()
     log_to_stderr(settings)
-    prepared = _prepare(workflow, inputs, settings)
+    prepared = _prepare(workflow, inputs, settings, tags)
     async with connect(settings) as log:
         runner = _Runner(log, prepared, workflow)
         return await runner.run()
 
 
-def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
+def start(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> SyncHandle:
     refuse_while_loading()
-    return SyncHandle(call(astart, workflow, inputs))
+    return SyncHandle(call(astart, workflow, inputs, tags))
 
 
-async def astart(workflow: object, inputs: dict[str, Any]) -> Handle:
+async def astart(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> Handle:
     settings = load_settings()
-    prepared = _prepare(workflow, inputs, settings)
+    prepared = _prepare(workflow, inputs, settings, tags)
     log = await shared(settings)
     return Handle(await client.create(log, prepared), settings)
 
 
-def _prepare(workflow: object, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
-    return client.prepare(code_of(type(workflow)), init_of(workflow), inputs, settings)
+def _prepare(
+    workflow: object, inputs: dict[str, Any], settings: Settings, tags: Tags
+) -> client.Prepared:
+    code, init = code_of(type(workflow)), init_of(workflow)
+    return client.prepare(code, init, inputs, settings, tags=tags)
 
 
 class _Runner:

@@ -9,6 +9,7 @@ import msgspec
 from rich.text import Text
 
 from ..core.events import Failure
+from ..core.log import EventLog
 from ..projections.documents import (
     JobDocument,
     StepDocument,
@@ -20,8 +21,10 @@ from ..projections.histories import History
 from ..projections.listing import Summary, list_workflows
 from ..projections.workflow import WorkflowView
 from .histories import open_history, say_problems
+from .moments import read_age, read_moment
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
 from .session import with_log
+from .values import read_tags
 
 #: Agents that a person is shown; JSON has them all.
 SHOWN = 30
@@ -31,14 +34,53 @@ STEPS = ("step", "status", "tasks", "agents", "duration")
 AGENTS = ("agent", "image", "status", "runtime", "container", "duration")
 
 
-def show_list(*, status: str | None, name: str | None, limit: int, as_json: bool) -> None:
-    found = with_log(lambda log: list_workflows(log, status=status, name=name, limit=limit))
+class Times(msgspec.Struct, frozen=True):
+    """When workflows were created: ages or times, as they were given."""
+
+    since: str | None = None
+    before: str | None = None
+    older_than: str | None = None
+
+    def read(self, now_ms: int) -> tuple[int | None, int | None]:
+        """First and last moment (not included), ms. Raises typer.BadParameter."""
+        since = read_moment(self.since, "--since", now_ms) if self.since else None
+        if self.older_than:
+            return since, now_ms - read_age(self.older_than, "--older-than")
+        return since, read_moment(self.before, "--before", now_ms) if self.before else None
+
+
+def show_list(
+    *,
+    status: str | None,
+    name: str | None,
+    tags: list[str] | None,
+    times: Times,
+    limit: int,
+    as_json: bool,
+) -> None:
+    labels = read_tags(tags)
+    times.read(0)  # what cannot be read is told before anything is asked
+
+    async def read(log: EventLog) -> list[Summary]:
+        seconds, micros = await log.connection.call(log.redis.time)
+        created_from, created_to = times.read(seconds * 1000 + micros // 1000)
+        return await list_workflows(
+            log,
+            status=status,
+            name=name,
+            tags=labels,
+            created_from=created_from,
+            created_to=created_to,
+            limit=limit,
+        )
+
+    found = with_log(read)
     if as_json:
         print_json(found)
     elif found:
         print_table(LISTED, map(_row, found), whole=["id", "status"])
     else:
-        asked = [word for word in (status, name) if word]
+        asked = [word for word in (status, name, *(tags or [])) if word]
         console().print("no workflows" + (f" that are {' '.join(asked)}" if asked else ""))
 
 
@@ -46,7 +88,7 @@ def _row(one: Summary) -> list[Cell]:
     return [
         one.id,
         one.name,
-        coloured(one.status),
+        coloured(one.status).append(" (archived)" if one.archived else "", style="dim"),
         f"{one.steps_done}/{len(one.steps)}",
         age(one.created_at),
         between(one.started_at, one.ended_at),

@@ -98,6 +98,11 @@ Init = Annotated[
     ),
 ]
 
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the run. May be repeated."),
+]
+
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Go on with what comes, until the workflow ends.")
 ]

@@ -22,25 +22,37 @@ from ..sdk.registry import load
 from ..sdk.runner import arun, astart
 from .output import print_json, say
 from .session import find, prepare, with_log
-from .values import read_values
+from .values import read_tags, read_values
 
 
-def run(reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool) -> None:
+def run(
+    reference: str,
+    inputs: list[str] | None,
+    init: list[str] | None,
+    *,
+    tags: list[str] | None,
+    as_json: bool,
+) -> None:
     settings = _with_progress(prepare())
-    values = read_values(inputs, "--input")
+    values, labels = read_values(inputs, "--input"), read_tags(tags)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         workflow = make(reference, init)
-        result = run_loop(lambda: arun(workflow, values, settings))
+        result = run_loop(lambda: arun(workflow, values, settings, tags=labels))
     print_json(result)
 
 
 def start(
-    reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool
+    reference: str,
+    inputs: list[str] | None,
+    init: list[str] | None,
+    *,
+    tags: list[str] | None,
+    as_json: bool,
 ) -> None:
     prepare()
-    values = read_values(inputs, "--input")
+    values, labels = read_values(inputs, "--input"), read_tags(tags)
     workflow = make(reference, init)
-    handle = run_loop(lambda: astart(workflow, values))
+    handle = run_loop(lambda: astart(workflow, values, labels))
     if as_json:
         print_json({"id": handle.id})
     else:

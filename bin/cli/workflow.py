@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
+from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference, Tags
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +21,11 @@ STATUSES = "created, running, paused, failing, cancelling, completed, failed or 
 
 @app.command()
 def run(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a workflow here, to its end.
 
@@ -34,12 +39,16 @@ def run(
     """
     from . import starting
 
-    starting.run(reference, inputs, init, as_json=as_json)
+    starting.run(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command()
 def start(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a workflow and print its id.
 
@@ -48,11 +57,11 @@ def start(
     \b
     Examples:
       agentainer workflow start examples/data_processing.py -i chunks=10
-      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --json
+      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --tag team=search --json
     """
     from . import starting
 
-    starting.start(reference, inputs, init, as_json=as_json)
+    starting.start(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command("list")
@@ -63,6 +72,20 @@ def list_workflows(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only runs of this definition.")
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="Only runs with this tag. Repeatable."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="AGE|TIME", help="Only runs created since then, such as 2h or 3d."),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="AGE|TIME", help="Only runs created before then.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only runs created longer ago than this.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -71,13 +94,19 @@ def list_workflows(
     \b
     Examples:
       agentainer workflow list --status failed
-      agentainer workflow list --name orders --limit 100 --json
+      agentainer workflow list --name orders --tag team=search --since 2h
+      agentainer workflow list --older-than 30d --limit 100 --json
     """
     if status is not None and status not in STATUSES.replace(",", "").split():
         raise typer.BadParameter(f"expected {STATUSES}, got {status!r}", param_hint="--status")
+    if before and older_than:
+        raise typer.BadParameter("give --before or --older-than, not both")
     from . import looking
 
-    looking.show_list(status=status, name=name, limit=limit, as_json=as_json)
+    times = looking.Times(since, before, older_than)
+    looking.show_list(
+        status=status, name=name, tags=tags, times=times, limit=limit, as_json=as_json
+    )
 
 
 @app.command()
@@ -349,6 +378,90 @@ def watch(id: Id) -> None:
     from . import watching
 
     raise typer.Exit(0 if watching.show_watch(id) else 1)
+
+
+@app.command()
+def verify(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID|FILE...", help="Workflows here, or exported ones in files."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every workflow here.")] = False,
+    projections: Annotated[
+        bool, typer.Option("--projections", help="Only what is kept beside the log.")
+    ] = False,
+    decisions: Annotated[
+        bool, typer.Option("--decisions", help="Only what the engine decided.")
+    ] = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Verify that a log, all that is made of it, and the engine's decisions agree.
+
+    The chain of digests is computed again; the document, steps, agents, state and listings are
+    compared with a fold of the log; what the engine wrote is compared with what it would decide
+    now. Runs no code of the workflow and changes nothing. Exit code 1 when something is found.
+
+    \b
+    Examples:
+      agentainer workflow verify last
+      agentainer workflow verify --all --projections
+      agentainer workflow verify run.agflow --json
+    """
+    if bool(ids) == everything:
+        raise typer.BadParameter("give IDs or files, or --all")
+    from . import bundles
+
+    chosen: list[Literal["projections", "decisions"]] = []
+    chosen += ["projections"] if projections else []
+    chosen += ["decisions"] if decisions else []
+    clean = bundles.show_verified(ids or [], chosen, everything=everything, as_json=as_json)
+    raise typer.Exit(0 if clean else 1)
+
+
+@app.command()
+def export(
+    id: Id,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to; ID.agflow without it, - is stdout."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a workflow to a file, with all that is needed to look at it elsewhere.
+
+    Its events, definition and payloads, as lines of JSON with digests. Texts under names such as
+    API_KEY or password are replaced by ***. Every command that looks at a workflow takes the file
+    in place of an id.
+
+    \b
+    Examples:
+      agentainer workflow export last
+      agentainer workflow export 01k9f3 -o run.agflow
+    """
+    from . import bundles
+
+    bundles.export(id, output, as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `workflow export` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make an exported workflow one here: a record that is listed, and that nothing ever moves.
+
+    It keeps its id, and is kept as long as a workflow that has ended. Importing it again is
+    harmless; another workflow of that id is never overwritten.
+
+    \b
+    Examples:
+      agentainer workflow import run.agflow
+    """
+    from . import bundles
+
+    bundles.import_file(file, as_json=as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@
 --        {"ended", status} {"conflict", version, status} {"refused", key, problem}
 local log = open_log(call.id)
 if not log then return reply({ 'missing' }) end
+if log.lane == IMPORTED then return reply({ 'ended', IMPORTED }) end
 if ended(log) then return reply({ 'ended', log.status }) end
 local lease = nil
 local effect = nil

@@ -54,6 +54,9 @@ class Story:
         self.ended_version = 0
         self.cancelled_ms: int | None = None
         self.counts: Counter[str] = Counter()
+        #: What its first event says of it.
+        self.name = ""
+        self.tags: dict[str, str] = {}
         self.steps = Steps(notes, graph)
         self.jobs = Jobs(notes)
         self.state = State(notes)
@@ -114,6 +117,8 @@ class Story:
             text = f"{entry.type} while the workflow is {self.status or 'not there'}"
             self.notes.say(entry.version, 3, text)
         self.status = status
+        if entry.type == "workflow.created":
+            self.name, self.tags = entry.data.get("name", ""), entry.data.get("tags", {})
         if entry.type == "workflow.cancel_requested":
             self.cancelled_ms = entry.ts
         if entry.type in TERMINAL:
