@@ -73,6 +73,19 @@ def resume(id: str, *, as_json: bool) -> None:
     _command(id, "running", client.resume, as_json=as_json)
 
 
+def delete(id: str, *, as_json: bool) -> None:
+    async def ask(log: EventLog) -> str:
+        workflow = await find(log, id)
+        await client.delete(log, workflow)
+        return workflow
+
+    workflow = with_log(ask)
+    if as_json:
+        print_json({"id": workflow, "status": "deleted"})
+    else:
+        typer.echo(f"{workflow} is deleted")
+
+
 def _command(
     id: str, status: str, command: Callable[[EventLog, str], Awaitable[object]], *, as_json: bool
 ) -> None:

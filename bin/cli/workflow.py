@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference, Tags
+from .options import (
+    STATUSES,
+    AsJson,
+    AsJsonLines,
+    Before,
+    Follow,
+    Id,
+    Init,
+    Inputs,
+    NameIs,
+    OlderThan,
+    Reference,
+    Since,
+    StatusIs,
+    TagIs,
+    Tags,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Run, start, look at, explain, pause and cancel workflows.",
+    help="Run, start, look at, explain, fork, pause and cancel workflows.",
 )
-
-#: As in the listing; `projections.workflow.WorkflowStatus` has the same.
-STATUSES = "created, running, paused, failing, cancelling, completed, failed or cancelled"
 
 
 @app.command()
@@ -66,26 +80,12 @@ def start(
 
 @app.command("list")
 def list_workflows(
-    status: Annotated[
-        str | None, typer.Option(metavar="STATUS", help=f"Only those that are {STATUSES}.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only runs of this definition.")
-    ] = None,
-    tags: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="KEY=VALUE", help="Only runs with this tag. Repeatable."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="AGE|TIME", help="Only runs created since then, such as 2h or 3d."),
-    ] = None,
-    before: Annotated[
-        str | None, typer.Option(metavar="AGE|TIME", help="Only runs created before then.")
-    ] = None,
-    older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only runs created longer ago than this.")
-    ] = None,
+    status: StatusIs = None,
+    name: NameIs = None,
+    tags: TagIs = None,
+    since: Since = None,
+    before: Before = None,
+    older_than: OlderThan = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -97,16 +97,69 @@ def list_workflows(
       agentainer workflow list --name orders --tag team=search --since 2h
       agentainer workflow list --older-than 30d --limit 100 --json
     """
+    _check(status, before, older_than)
+    from . import looking
+    from .query import Query
+
+    query = Query(
+        status=status, name=name, tags=tags, since=since, before=before, older_than=older_than
+    )
+    looking.show_list(query, limit=limit, as_json=as_json)
+
+
+def _check(status: str | None, before: str | None, older_than: str | None) -> None:
+    """Raises typer.BadParameter."""
     if status is not None and status not in STATUSES.replace(",", "").split():
         raise typer.BadParameter(f"expected {STATUSES}, got {status!r}", param_hint="--status")
     if before and older_than:
         raise typer.BadParameter("give --before or --older-than, not both")
-    from . import looking
 
-    times = looking.Times(since, before, older_than)
-    looking.show_list(
-        status=status, name=name, tags=tags, times=times, limit=limit, as_json=as_json
+
+class Verb(StrEnum):
+    """What `bulk` does to each workflow."""
+
+    pause = "pause"
+    resume = "resume"
+    cancel = "cancel"
+    delete = "delete"
+    fork = "fork"
+
+
+@app.command()
+def bulk(
+    verb: Annotated[Verb, typer.Argument(help="What to do to each; fork runs again what failed.")],
+    status: StatusIs = None,
+    name: NameIs = None,
+    tags: TagIs = None,
+    since: Since = None,
+    before: Before = None,
+    older_than: OlderThan = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 1000,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pause, resume, cancel, delete or fork all workflows that match.
+
+    Shows them first and asks; where nobody can answer, nothing is done without --yes. One that
+    refuses does not stop the others; the exit code is 1 then.
+
+    \b
+    Examples:
+      agentainer workflow bulk cancel --name orders --status running
+      agentainer workflow bulk fork --status failed --since 2h --yes
+      agentainer workflow bulk delete --tag team=search --older-than 30d --yes --json
+    """
+    _check(status, before, older_than)
+    from . import bulk as bulk_of
+    from .query import Query
+
+    query = Query(
+        status=status, name=name, tags=tags, since=since, before=before, older_than=older_than
     )
+    if query.is_empty:
+        raise typer.BadParameter("say which ones: --status, --name, --tag, --since …")
+    well = bulk_of.run(verb.value, query, limit=limit, sure=sure, as_json=as_json)
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()
@@ -481,6 +534,19 @@ def cancel(
     from . import starting
 
     starting.cancel(id, reason, as_json=as_json)
+
+
+@app.command()
+def delete(id: Id, as_json: AsJson = False) -> None:
+    """Delete a workflow that has ended or never began, with all that is stored of it.
+
+    \b
+    Examples:
+      agentainer workflow delete 01k9f3
+    """
+    from . import starting
+
+    starting.delete(id, as_json=as_json)
 
 
 @app.command()
