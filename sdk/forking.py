@@ -7,18 +7,21 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ..core import events as e
-from ..core.errors import WorkflowNotFound
+from ..core.errors import Refused
 from ..core.ids import new_workflow_id
 from ..core.log import EventLog
 from ..core.payloads import decode
 from ..projections.state import Extended, StateValue, whole
-from ..projections.workflow import WorkflowView, fold
+from ..projections.workflow import WorkflowView
 from .client import check_outcome, items_of_code
 from .containers import EXECUTOR
 from .creation import NewRun, create_run
 from .fork_plan import ForkPlan, PlannedStep, Wish, plan_fork
 from .graph import WorkflowCode
+from .histories import read_history
 
+#: What Redis answers for the lifetime of a key that is not there.
+NO_KEY = -2
 #: Tasks that one event takes over, and bytes of their results.
 TAKEN, TAKEN_BYTES = 1000, 256 * 1024
 
@@ -30,11 +33,15 @@ async def plan(
 
     Raises WorkflowNotFound, InputError, Refused.
     """
-    events = await log.read(workflow)
-    if not events:
-        raise WorkflowNotFound(workflow)
-    view = fold(workflow, events)
-    then = await log.get_definition(view.definition_digest)
+    history = await read_history(log, workflow, entries=False)
+    view = history.fold()
+    if history.problems or history.definition is None:
+        raise Refused(
+            f"workflow {workflow} is damaged and cannot be forked: {history.problems[0]}",
+            status=view.status,
+            version=view.version,
+        )
+    events, then = history.events, history.definition
     if code is None:
         return plan_fork(workflow, events, then, wish)
     inputs = {**await _inputs(log, view), **wish.inputs}
@@ -172,6 +179,8 @@ async def _note_fork(log: EventLog, source: str, fork: str) -> None:
     """
     key = log.keys.workflow(source, "forks")
     left_ms: int = await log.connection.call(lambda: log.redis.pttl(log.keys.events(source)))
+    if left_ms == NO_KEY:  # it is archived, and its file stays as it is
+        return
     seconds, micros = await log.connection.call(lambda: log.redis.time())
     await log.connection.call(
         lambda: log.redis.zadd(key, {fork: seconds * 1000 + micros // 1000}, nx=True)
