@@ -51,6 +51,7 @@ PARTS = (
     events.JobSpec,
     events.ForkedFrom,
     events.ReusedTask,
+    events.Trace,
 )
 
 #: Where the schemas of an AsyncAPI or OpenAPI document are.

@@ -86,6 +86,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     webhook_allow: str = ""
     #: Origins whose web pages may call the API, separated by commas.
     api_origins: str = ""
+    #: The trace of a run: one of its own with a link to the span that started it (link), or that
+    #: of this span (parent).
+    trace_caller: str = "link"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
 
@@ -113,6 +116,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
+        if self.trace_caller not in ("link", "parent"):
+            raise ValueError(f"trace_caller must be link or parent, got {self.trace_caller!r}")
         if self.api_auth not in ("auto", "on"):
             raise ValueError(f"api_auth must be auto or on, got {self.api_auth!r}")
         if self.api_if_match not in ("optional", "required"):
