@@ -84,8 +84,8 @@ its workflow ends or moves to the shared lane. Of what the API keeps, `flow:requ
 day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
 consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
 up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
-closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`) is
-kept for some days.
+closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`)
+is kept for some days.
 
 With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
 `flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as
