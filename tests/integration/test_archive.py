@@ -135,7 +135,11 @@ async def test_a_file_that_does_not_read_back_lets_nothing_go(
 ) -> None:
     one = await run(log)
     other = gzip.compress(b"other")
-    monkeypatch.setattr("agentainer_flow.core.archive._Folder.read", lambda self, path: other)
+
+    def read(self: object, path: str) -> bytes:
+        return other
+
+    monkeypatch.setattr("agentainer_flow.core.archive._Folder.read", read)
     done = await archive_due(log, 0)
     assert (done.count, done.kept[0].workflow) == (0, one)
     assert "does not read back" in done.kept[0].reason
@@ -261,8 +265,7 @@ def test_whoever_serves_archives_what_is_due(cli: Command) -> None:
     cli.run("Greet", "-i", "name=7")
     reactors = cli.begin("reactors", "--only", "janitor")
     eventually(lambda: len([*folder.rglob("*.agflow.gz")]) == 1)
-    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        eventually(lambda: not list(redis.scan_iter(match="workflow:*:events")))
+    eventually(lambda: not names_in(cli, "workflow:*:events"))
     reactors.stop()
 
 
@@ -273,12 +276,17 @@ def test_an_archiver_that_is_killed_loses_nothing(cli: Command) -> None:
     for _ in range(5):
         _kill_halfway(cli, folder)
     assert cli("gc").returncode == 0
-    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        tombstones = list(redis.scan_iter(match="workflow:*:archived"))
-        assert len(tombstones) == 301
-        assert not list(redis.scan_iter(match="workflow:*:events"))
+    assert len(names_in(cli, "workflow:*:archived")) == 301
+    assert names_in(cli, "workflow:*:events") == []
     assert cli("workflow", "status", workflow).returncode == 0
     assert len([*folder.rglob("*.agflow.gz")]) == 301
+
+
+def names_in(cli: Command, pattern: str) -> list[str]:
+    """The keys there are."""
+    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as client:
+        redis: Any = client
+        return sorted(key.decode() for key in redis.scan_iter(match=pattern))
 
 
 def _kill_halfway(cli: Command, folder: Path) -> None:
@@ -293,8 +301,8 @@ def _copies(cli: Command, count: int) -> str:
     """Copies of a workflow that ended; all are due."""
     cli.run("Greet", "-i", "name=7")
     workflow: str = cli.ask("workflow", "list")[0]["id"]
+    names = names_in(cli, f"workflow:{workflow}*")
     with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        names = [key.decode() for key in redis.scan_iter(match=f"workflow:{workflow}*")]
         for number in range(count):
             for name in names:
                 copy = name.replace(workflow, f"copy{number:05}")
