@@ -84,7 +84,7 @@ def compare_documents(
     shown = live.shown or {}
     yield from _first("document", view.version, made, shown)
     steps = [_read(one) for one in live.steps]
-    yield from _first("steps", view.version, shown.get("steps"), steps)
+    yield from _first("steps", view.version, made["steps"], steps)
     for step in view.steps.values():
         expected, got = sorted(step.jobs), sorted(live.jobs.get(step.id, set()))
         yield from _first(f"agents of step {step.id}", view.version, expected, got)
