@@ -105,6 +105,10 @@ def lose(lines: list[bytes]) -> list[bytes]:
     return [*lines[:5], *lines[6:]]
 
 
+def replace(lines: list[bytes]) -> list[bytes]:
+    return [b"{}"]
+
+
 def update(lines: list[bytes]) -> list[bytes]:
     return [lines[0].replace(b'version":1', b'version":9'), *lines[1:]]
 
@@ -116,7 +120,7 @@ def update(lines: list[bytes]) -> list[bytes]:
         (change, "line 6 (event 4): the line was changed"),
         (lose, "line 6 (event 5): a line is missing before this one"),
         (update, "line 1: it has format version 9, this release reads up to 1: use a newer one"),
-        (lambda lines: [b"{}"], "line 1: it is no exported history"),
+        (replace, "line 1: it is no exported history"),
     ],
 )
 def test_damaged_file_is_refused_with_the_place(
