@@ -74,7 +74,7 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
     live = await read_live(log, workflow) if "projections" in parts else None
-    history = await read_history(log, workflow, blobs=parts != {"log"}, entries=False)
+    history = await read_history(log, workflow, blobs=bool(parts - {"log"}), entries=False)
     return verify_history(history, parts, live)
 
 
@@ -147,7 +147,7 @@ class _Walk:
 
     def _stop_deciding(self, version: int) -> None:
         if self._decisions and self._divergence is None:
-            self._divergence = f"the log is damaged at event {version}: not verified from there on"
+            self._divergence = f"not verified from event {version} on, which is damaged or unknown"
 
     def _stops(self) -> set[int]:
         """Versions at which something is kept."""
