@@ -22,6 +22,7 @@ from ..projections.histories import History, advance
 from ..projections.workflow import WorkflowView
 from ..reactors.binding import Cache
 from ..reactors.decisions import ENGINE, Decisions, Divergence
+from .archives import read_tombstone
 from .histories import read_history
 from .live import read_live
 
@@ -73,7 +74,8 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
-    live = await read_live(log, workflow) if "projections" in parts else None
+    is_here = await read_tombstone(log, workflow) is None  # nothing is live of an archived one
+    live = await read_live(log, workflow) if "projections" in parts and is_here else None
     history = await read_history(log, workflow, blobs=bool(parts - {"log"}), entries=False)
     return verify_history(history, parts, live)
 

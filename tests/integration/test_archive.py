@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from redis import Redis
 
 from agentainer_flow import AsyncContext, Workflow, step, workflow
-from agentainer_flow.core.archive import open_storage
+from agentainer_flow.core.archive import PART, open_storage
 from agentainer_flow.core.errors import ArchiveUnavailable, Refused, SettingsError
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
@@ -110,6 +111,10 @@ async def test_archiving_again_does_nothing(log: EventLog) -> None:
     assert (await archive_due(log, 0)).count == 0
 
 
+class Killed(BaseException):
+    """No error that anybody catches."""
+
+
 async def test_a_crash_between_writing_and_letting_go_loses_nothing(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +122,7 @@ async def test_a_crash_between_writing_and_letting_go_loses_nothing(
     events = await log.read(one)
     with monkeypatch.context() as patch:
         patch.setattr(archiver, "encode_tombstone", _interrupt)
-        with pytest.raises(RuntimeError, match="killed"):
+        with pytest.raises(Killed):
             await archive_due(log, 0)
     assert len(files(log.settings)) == 1
     assert await log.read(one) == events
@@ -127,7 +132,7 @@ async def test_a_crash_between_writing_and_letting_go_loses_nothing(
 
 
 def _interrupt(*args: object) -> bytes:
-    raise RuntimeError("killed")
+    raise Killed
 
 
 async def test_a_file_that_does_not_read_back_lets_nothing_go(
@@ -239,6 +244,19 @@ async def test_garbage_is_counted_and_collected(log: EventLog) -> None:
     assert (again.archived.count, again.members, again.leftovers) == (0, 0, 0)
 
 
+async def test_files_that_were_never_finished_are_cleared(log: EventLog) -> None:
+    await run(log)
+    await archive_due(log, 0)
+    (whole,) = files(log.settings)
+    old, new = (whole.with_name(f".{name}{PART}") for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    assert (await collect(log, dry_run=True)).parts == 1
+    assert (await collect(log)).parts == 1
+    assert files(log.settings) == sorted([new, whole])
+
+
 def archiving(cli: Command) -> Path:
     folder = cli.folder / "archive"
     cli.environment |= {"AGENTAINER_ARCHIVE": str(folder), "AGENTAINER_LOG_TTL": "0.001s"}
@@ -258,6 +276,8 @@ def test_the_commands_open_what_is_archived(cli: Command) -> None:
     assert "completed (archived)" in cli("workflow", "list").stdout
     assert cli("workflow", "export", "last", "-o", "it.agflow").returncode == 0
     assert cli("workflow", "pause", "last").returncode == 1
+    assert cli("workflow", "verify", "last").returncode == 0
+    assert cli.ask("workflow", "why", "last")[0]["text"].startswith("It completed")
 
 
 def test_whoever_serves_archives_what_is_due(cli: Command) -> None:
