@@ -60,10 +60,10 @@ def cloud_event(workflow: str, name: str, recorded: Recorded, iso: str) -> Cloud
     return CloudEvent(
         id=f"{workflow}:{recorded.version}",
         source=f"/workflows/{workflow}",
-        type=public_type(recorded.type),
+        type=public_type(recorded.type, recorded.schema),
         time=iso,
         subject=_subject(event),
-        dataschema=f"urn:agentainer:event:{recorded.type}:{schema_of(recorded.type)}",
+        dataschema=f"urn:agentainer:event:{recorded.type}:{recorded.schema}",
         sequence=f"{recorded.version:020}",
         partitionkey=workflow,
         workflowname=name or msgspec.UNSET,
@@ -73,8 +73,9 @@ def cloud_event(workflow: str, name: str, recorded: Recorded, iso: str) -> Cloud
     )
 
 
-def public_type(kind: str) -> str:
-    return f"{PREFIX}{kind}.v{schema_of(kind)}"
+def public_type(kind: str, schema: int | None = None) -> str:
+    """The type with its schema number, which is that of this release where none is given."""
+    return f"{PREFIX}{kind}.v{schema or schema_of(kind)}"
 
 
 def schema_of(kind: str) -> int:
