@@ -57,13 +57,14 @@ def cloud_event(workflow: str, name: str, recorded: Recorded, iso: str) -> Cloud
     """The public form of an event; `iso` is its time, `name` the definition's ("": not known)."""
     event = recorded.event
     cause = recorded.cause
+    schema = max(recorded.schema, schema_of(recorded.type))
     return CloudEvent(
         id=f"{workflow}:{recorded.version}",
         source=f"/workflows/{workflow}",
-        type=public_type(recorded.type, recorded.schema),
+        type=f"{PREFIX}{recorded.type}.v{schema}",
         time=iso,
         subject=_subject(event),
-        dataschema=f"urn:agentainer:event:{recorded.type}:{recorded.schema}",
+        dataschema=f"urn:agentainer:event:{recorded.type}:{schema}",
         sequence=f"{recorded.version:020}",
         partitionkey=workflow,
         workflowname=name or msgspec.UNSET,
@@ -73,9 +74,8 @@ def cloud_event(workflow: str, name: str, recorded: Recorded, iso: str) -> Cloud
     )
 
 
-def public_type(kind: str, schema: int | None = None) -> str:
-    """The type with its schema number, which is that of this release where none is given."""
-    return f"{PREFIX}{kind}.v{schema or schema_of(kind)}"
+def public_type(kind: str) -> str:
+    return f"{PREFIX}{kind}.v{schema_of(kind)}"
 
 
 def schema_of(kind: str) -> int:
