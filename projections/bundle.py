@@ -19,10 +19,11 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ..core.entries import FIELDS
 from ..core.errors import BundleDamaged
@@ -30,10 +31,13 @@ from ..core.ids import digest as content_digest
 from ..core.payloads import NULL
 from ..core.tail import Entry
 from .damage import canonical
-from .histories import History, history_of
+from .histories import History, Transcript
 
 FORMAT, FORMAT_VERSION = "agentainer-history", 1
 SUFFIX = ".agflow"
+
+#: An entry as Redis answers it: its id, and names and values of its fields.
+Raw = tuple[bytes, list[bytes]]
 
 _encode = msgspec.json.Encoder().encode
 #: Fields of an entry that are numbers where they are spelled as such.
@@ -67,20 +71,20 @@ class Line(msgspec.Struct, omit_defaults=True):
     """One entry of the log."""
 
     version: int
-    type: str | msgspec.UnsetType = msgspec.UNSET
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    data_text: str | msgspec.UnsetType = msgspec.UNSET
-    ts: int | str | msgspec.UnsetType = msgspec.UNSET
-    by: str | msgspec.UnsetType = msgspec.UNSET
-    dg: str | msgspec.UnsetType = msgspec.UNSET
-    cause: int | str | msgspec.UnsetType = msgspec.UNSET
-    schema: int | str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = UNSET
+    data: msgspec.Raw | msgspec.UnsetType = UNSET
+    data_text: str | msgspec.UnsetType = UNSET
+    ts: int | str | msgspec.UnsetType = UNSET
+    by: str | msgspec.UnsetType = UNSET
+    dg: str | msgspec.UnsetType = UNSET
+    cause: int | str | msgspec.UnsetType = UNSET
+    schema: int | str | msgspec.UnsetType = UNSET
     #: Fields that others added.
     more: dict[str, str] = {}
     #: Fields that are no text.
     base64: dict[str, str] = {}
     #: The entry's id where it is not `<version>-0`.
-    id: str | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = UNSET
 
 
 class DefinitionLine(msgspec.Struct):
@@ -208,7 +212,9 @@ class _Reader:
         self._check_sums()
         head: Head = self._next(_head, "the head")
         definition = self._next(_definition, "the definition").definition
-        entries = [self._entry() for _ in range(head.events)]
+        transcript = Transcript(head.workflow)
+        transcript.add_raw(self._entry() for _ in range(head.events))
+        entries = transcript.entries
         if entries and _text(entries[-1][1].get(b"dg", b"")) != head.digest:
             raise self._damaged(f"the last event has another digest than the head: {head.digest}")
         blobs = dict(self._blob() for _ in range(head.blobs))
@@ -217,7 +223,7 @@ class _Reader:
         if end.lines != self._at:
             raise self._damaged(f"the file ends here, expected {end.lines} lines")
         stored = b"" if definition == NULL else bytes(definition)
-        return history_of(head.workflow, entries, stored, blobs)
+        return transcript.history(stored, blobs)
 
     def _check_format(self) -> None:
         first = self._lines[0]
@@ -271,20 +277,17 @@ class _Reader:
         found = _VERSION.match(self._lines[number - 1])
         return BundleDamaged(reason, line=number, version=int(found[1]) if found else None)
 
-    def _entry(self) -> Entry:
+    def _entry(self) -> Raw:
         line: Line = self._next(_line, "an event")
-        after = self._version or 0
-        if line.version <= after:
-            raise self._damaged(f"event {line.version} comes after event {after}")
         self._version = line.version
-        return self._entry_of(line)
-
-    def _entry_of(self, line: Line) -> Entry:
-        name = b"%d-0" % line.version if line.id is msgspec.UNSET else line.id.encode()
+        name = b"%d-0" % line.version if line.id is UNSET else line.id.encode()
+        if not (line.more or line.base64):
+            return name, [*_usual_fields(line)]
         try:
-            return name, canonical(dict(_fields(line)))
+            fields = canonical({**dict(_pairs([*_usual_fields(line)])), **dict(_more_fields(line))})
         except (binascii.Error, ValueError) as error:
             raise self._damaged(f"its base64 cannot be read: {error}") from error
+        return name, [one for pair in fields.items() for one in pair]
 
     def _blob(self) -> tuple[str, bytes]:
         self._version = None
@@ -313,19 +316,33 @@ class _Reader:
         return BundleDamaged(reason, line=self._at, version=self._version)
 
 
-def _fields(line: Line) -> Iterator[tuple[bytes, bytes]]:
-    plain: Iterable[tuple[str, Any]] = msgspec.structs.asdict(line).items()
-    for name, value in plain:
-        if value is msgspec.UNSET or name in ("version", "id", "more", "base64"):
-            continue
-        if name.startswith("data"):
-            yield b"data", bytes(value) if name == "data" else value.encode()
-        else:
-            yield name.encode(), str(value).encode()
+def _usual_fields(line: Line) -> Iterator[bytes]:
+    """Names and values of the fields that the scripts write, in their order."""
+    if line.type is not UNSET:
+        yield b"type"
+        yield line.type.encode()
+    if line.data is not UNSET:
+        yield b"data"
+        yield bytes(line.data)
+    elif line.data_text is not UNSET:
+        yield b"data"
+        yield line.data_text.encode()
+    rest = (line.ts, line.by, line.dg, line.cause, line.schema)
+    for name, value in zip(FIELDS[2:], rest, strict=True):
+        if value is not UNSET:
+            yield name
+            yield str(value).encode()
+
+
+def _more_fields(line: Line) -> Iterator[tuple[bytes, bytes]]:
     for name, text in line.more.items():
         yield name.encode(), text.encode()
     for name, text in line.base64.items():
         yield _name_of(name), base64.b64decode(text, validate=True)
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _named(field: bytes, name: str | None) -> str:
