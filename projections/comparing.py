@@ -6,7 +6,7 @@ workflow is under way; the state never does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -84,7 +84,7 @@ def compare_documents(
     shown = live.shown or {}
     yield from _first("document", view.version, made, shown)
     steps = [_read(one) for one in live.steps]
-    yield from _first("steps", view.version, shown.get("steps"), steps)
+    yield from _first("steps", view.version, made["steps"], steps)
     for step in view.steps.values():
         expected, got = sorted(step.jobs), sorted(live.jobs.get(step.id, set()))
         yield from _first(f"agents of step {step.id}", view.version, expected, got)
@@ -157,7 +157,7 @@ def _parts(one: Any, other: Any) -> list[tuple[str, Any, Any]] | None:
         none = msgspec.UNSET
         return [(name, first.get(name, none), second.get(name, none)) for name in names]
     if isinstance(one, list) and isinstance(other, list):
-        items, others = cast("list[Any]", one), cast("list[Any]", other)
+        items, others = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
         if len(items) == len(others):
             return [(str(at), *both) for at, both in enumerate(zip(items, others, strict=True))]
     return None

@@ -98,7 +98,8 @@ class _Look:
         ran = await self._look_at_effects()
         for story in self._stories.values():
             self._found += story.notes.found
-        self._found += check_limits(self._stories.values(), self._question.queues)
+        here = [one for name, one in self._stories.items() if not self._kept[name].is_imported]
+        self._found += check_limits(here, self._question.queues)
         return Checked(
             not self._found, sorted(self._found), count(self._stories.values(), ran), left_out
         )
@@ -121,7 +122,7 @@ class _Look:
         check_projections(story, entries, kept)
         waits = await self._reader.is_archivable(workflow)
         lifetimes = await self._reader.lifetimes(workflow, parts)
-        check_leftovers(story, lifetimes, is_archivable=waits)
+        check_leftovers(story, lifetimes, imported=kept.is_imported, is_archivable=waits)
         self._stories[workflow], self._kept[workflow] = story, kept
         self._digests[workflow] = [entry.digest for entry in entries]
 

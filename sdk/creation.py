@@ -143,7 +143,7 @@ def about_of(name: str, tags: Mapping[str, str]) -> dict[str, Any]:
     return {"name": name, **({"tags": sorted(tags.items())} if tags else {})}
 
 
-def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
     """Raises InputError for what is no tag."""
     if len(tags) > MOST_TAGS:
         raise InputError(f"expected at most {MOST_TAGS} tags, got {len(tags)}")

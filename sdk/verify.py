@@ -22,6 +22,7 @@ from ..projections.histories import History, advance
 from ..projections.workflow import WorkflowView
 from ..reactors.binding import Cache
 from ..reactors.decisions import ENGINE, Decisions, Divergence
+from .archives import read_tombstone
 from .histories import read_history
 from .live import read_live
 
@@ -73,8 +74,9 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
-    live = await read_live(log, workflow) if "projections" in parts else None
-    history = await read_history(log, workflow, blobs=parts != {"log"}, entries=False)
+    is_here = await read_tombstone(log, workflow) is None  # nothing is live of an archived one
+    live = await read_live(log, workflow) if "projections" in parts and is_here else None
+    history = await read_history(log, workflow, blobs=bool(parts - {"log"}), entries=False)
     return verify_history(history, parts, live)
 
 
@@ -147,7 +149,7 @@ class _Walk:
 
     def _stop_deciding(self, version: int) -> None:
         if self._decisions and self._divergence is None:
-            self._divergence = f"the log is damaged at event {version}: not verified from there on"
+            self._divergence = f"not verified from event {version} on, which is damaged or unknown"
 
     def _stops(self) -> set[int]:
         """Versions at which something is kept."""

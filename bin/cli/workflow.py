@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -493,10 +493,8 @@ def verify(
         raise typer.BadParameter("give IDs or files, or --all")
     from . import bundles
 
-    chosen: list[Literal["projections", "decisions"]] = []
-    chosen += ["projections"] if projections else []
-    chosen += ["decisions"] if decisions else []
-    clean = bundles.show_verified(ids or [], chosen, everything=everything, as_json=as_json)
+    parts = bundles.parts_of(projections=projections, decisions=decisions)
+    clean = bundles.show_verified(ids or [], parts, everything=everything, as_json=as_json)
     raise typer.Exit(0 if clean else 1)
 
 

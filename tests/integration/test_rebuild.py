@@ -99,16 +99,16 @@ DAMAGES: dict[str, tuple[str, Break, str]] = {
     ),
     "the document is no JSON": ("documents", lambda r, w: r.set(f"workflow:{w}", "{"), "document"),
     "the document vanishes": ("documents", lambda r, w: r.delete(f"workflow:{w}"), "document"),
-    "a step vanishes": ("documents", lambda r, w: r.lpop(f"workflow:{w}:steps"), "steps.0"),
+    "a step vanishes": ("documents", lambda r, w: r.lpop(f"workflow:{w}:steps"), "steps"),
     "the set of agents is emptied": (
         "documents",
         lambda r, w: r.delete(f"workflow:{w}:step:each:jobs"),
-        "jobs.each.0",
+        "jobs.each",
     ),
     "an agent is added": (
         "documents",
         lambda r, w: r.sadd(f"workflow:{w}:step:each:jobs", "other"),
-        "jobs.each.2",
+        "jobs.each",
     ),
     "the document is of another release": (
         "documents",
@@ -177,12 +177,11 @@ async def test_a_document_that_nobody_brings_up_to_date_is(log: EventLog, ended:
 
 
 async def test_what_is_right_stays_as_it_is(log: EventLog, ended: str) -> None:
-    waiting = await begin(log)
+    await begin(log)
     before = await dump(log)
     found = await rebuild(log, "all")
     assert (found.looked, found.same, found.different, found.phase) == (2, 8, 0, "done")
     assert await dump(log) == before
-    assert waiting in [key.decode().split(":")[1] for key in before]
 
 
 async def test_only_looking_changes_nothing(log: EventLog, ended: str) -> None:
@@ -312,7 +311,8 @@ def fill(cli: Command, count: int) -> None:
 
 def test_a_rebuild_that_is_killed_goes_on(cli: Command) -> None:
     fill(cli, 2000)
-    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
+    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as connection:
+        redis: Any = connection
 
         def looked() -> int:
             data: Any = redis.hget("flow:rebuild:state", "progress")
