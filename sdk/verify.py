@@ -21,8 +21,8 @@ from ..projections.comparing import (
 from ..projections.histories import History, advance
 from ..projections.workflow import WorkflowView
 from ..reactors.binding import Cache
-from ..reactors.decisions import ENGINE, Decisions, Divergence
-from .histories import read_history
+from ..reactors.decisions import ENGINE, Decisions, Divergence, needed_payloads
+from .histories import read_history, read_payloads
 from .live import read_live
 
 Part = Literal["log", "projections", "decisions"]
@@ -74,7 +74,11 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
     live = await read_live(log, workflow) if "projections" in parts else None
-    history = await read_history(log, workflow, blobs=bool(parts - {"log"}), entries=False)
+    history = await read_history(log, workflow, entries=False)
+    key = log.keys.workflow(workflow, "blobs")
+    if history.definition and parts - {"log"} and await log.redis.exists(key):
+        wanted = needed_payloads(history.definition, history.events)
+        history.blobs = await read_payloads(log, workflow, wanted)
     return verify_history(history, parts, live)
 
 
