@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ def task_context(task: Task) -> SpanContext:
 
 
 @contextmanager
-def _within(span: SpanContext) -> Iterator[None]:
+def _within(span: SpanContext) -> Generator[None]:
     from opentelemetry import context, trace
 
     flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if span.sampled else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -61,7 +61,7 @@ class Collector:
         return Handler
 
     @contextmanager
-    def serving(self) -> Iterator[Collector]:
+    def serving(self) -> Generator[Collector]:
         thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         thread.start()
         try:

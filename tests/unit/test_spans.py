@@ -215,7 +215,5 @@ def test_sampling_is_decided_once(environ: dict[str, str], caller: str, sampled:
 
 def test_a_ratio_samples_that_share() -> None:
     environ = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
-    traces = [
-        begin_trace(f"w{n}", "", joined=False, environ=environ) for n in range(2000)
-    ]
+    traces = [begin_trace(f"w{n}", "", joined=False, environ=environ) for n in range(2000)]
     assert 400 < sum(trace is None for trace in traces) < 600
