@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     durability: str = "redis"
     #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
+    #: How log lines look: console, or json (one object per line).
+    log_format: str = "console"
     #: Where agents and other clients reach the HTTP API.
     api_url: str | None = None
     #: Who needs a token: auto (everybody, but not on a loopback address) or on (everybody).
@@ -109,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
         if self.log_level.lower() not in LOG_LEVELS:
             raise ValueError(f"log_level must be {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if self.log_format not in ("console", "json"):
+            raise ValueError(f"log_format must be console or json, got {self.log_format!r}")
         if not DURABILITY.fullmatch(self.durability):
             raise ValueError(
                 f"durability must be redis, fsync or replicas:N with N from 1 on, got "

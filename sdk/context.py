@@ -42,7 +42,11 @@ class _Place:
         """A structlog logger that says where it logs from."""
         task = self._task
         return structlog.get_logger().bind(
-            workflow=task.workflow, step=task.step, index=task.index, attempt=task.attempt
+            workflow=task.workflow,
+            step=task.step,
+            index=task.index,
+            attempt=task.attempt,
+            trace_id=task_context(task).trace_id,
         )
 
 
