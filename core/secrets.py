@@ -29,6 +29,8 @@ _PAIR = re.compile(
     r"(?!\*\*\*)[^\s'\"&,;)}]{3,}",
     re.IGNORECASE,
 )
+#: Tokens of the API and of agents.
+_OURS = re.compile(r"\b(agt_|agj\.)[\w.~-]{8,}")
 #: Shorter values of variables are found in too many innocent words.
 _SHORTEST = 6
 
@@ -45,6 +47,7 @@ def hide_in_text(text: str, environ: Mapping[str, str] = os.environ) -> str:
     for secret in _values(tuple(environ.items())):
         text = text.replace(secret, HIDDEN)
     text = _URL.sub(rf"\1{HIDDEN}@", text)
+    text = _OURS.sub(rf"\1{HIDDEN}", text)
     text = _BEARER.sub(rf"\1\2{HIDDEN}", text)
     return _PAIR.sub(rf"\1{HIDDEN}", text)
 

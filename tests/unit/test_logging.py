@@ -52,6 +52,8 @@ def test_a_line_for_people() -> None:
         {"text": f'{{"password": "{SECRET}"}}'},
         {"error": ValueError(f"api_key='{SECRET}' is wrong")},
         {"data": f"token: {SECRET}".encode()},
+        {"text": f"agt_abc_{SECRET}"},
+        {"text": f"the token agj.{SECRET}.sig of an agent"},
         {"password": [SECRET]},
         {"token": {"value": SECRET}},
     ],
