@@ -13,10 +13,12 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import msgspec
+from redis import exceptions
 
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog
 from ..projections.invariants import (
+    KEYS,
     Counts,
     Graph,
     Kept,
@@ -91,7 +93,11 @@ class _Look:
         names = await self._reader.names()
         parts = _by_workflow(names)
         for workflow in self._wanted(parts):
-            await self._look_at(workflow, parts[workflow])
+            try:
+                await self._look_at(workflow, parts[workflow])
+            except (exceptions.ResponseError, msgspec.DecodeError) as error:
+                text = f"what is kept of it cannot be read: {error}"
+                self._found.append(Violation(workflow, 0, KEYS, text))
         if self._question.workflows is None:
             await self._look_at_shared(names)
         left_out = await self._look_at_host()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from agentainer_flow.cli.main import app
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.bundle import decode_history
+from agentainer_flow.sdk import check as checking
 from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.importing import import_history
 from agentainer_flow.sdk.loop import run_loop
@@ -109,14 +110,19 @@ def redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis
 
 @pytest.fixture
 def workflow(settings: Settings, redis: Redis) -> str:
-    """One that ended well after a task was tried again; it is imported, which makes it quickly."""
-    history = decode_history((CORPUS / "retried.agflow").read_bytes())
+    """One that ended well after a task was tried again."""
+    return put(settings, "retried")
 
-    async def put() -> None:
+
+def put(settings: Settings, name: str) -> str:
+    """Import a history, which is quicker than making it."""
+    history = decode_history((CORPUS / f"{name}.agflow").read_bytes())
+
+    async def put_it() -> None:
         async with connect(settings) as log:
             await import_history(log, history)
 
-    run_loop(put)
+    run_loop(put_it)
     return history.workflow
 
 
@@ -153,6 +159,31 @@ def test_verify_finds_it(redis: Redis, workflow: str, name: str) -> None:
     done = ask("workflow", "verify", workflow)
     assert done.exit_code == 1
     assert words in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted({*DAMAGES} - {"no definition"}))
+def test_check_says_something_about_it(
+    redis: Redis, workflow: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "PAUSE", 0.01)
+    damage, _ = DAMAGES[name]
+    damage(redis, workflow)
+    done = ask("check", workflow)
+    assert (done.exit_code, done.exception.__class__) == (1, SystemExit), done.exception
+
+
+def test_why_says_that_the_engine_has_set_it_aside(settings: Settings, redis: Redis) -> None:
+    workflow = put(settings, "created-only")
+    redis.hset(f"workflow:{workflow}:meta", "lane", "shared")
+    assert "set it aside" not in ask("workflow", "why", workflow).stdout
+    redis.xdel(f"workflow:{workflow}:events", "2-0")
+    said = "The engine has set it aside, because its log is damaged: event 2: it is missing."
+    assert said in ask("workflow", "why", workflow).stdout
+
+
+def test_imported_workflow_is_not_waited_for(settings: Settings, redis: Redis) -> None:
+    workflow = put(settings, "created-only")
+    assert len(ask("workflow", "events", workflow, "--follow").stdout.splitlines()) == 3
 
 
 def test_log_of_another_kind_of_key(redis: Redis, workflow: str) -> None:

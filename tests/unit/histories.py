@@ -27,7 +27,7 @@ DEFINITION = Definition(
             parallel=Fan(Bind(input="items")),
             retry=Retry(2),
         ),
-        StepSpec("last", ("each",), {"results": Bind(step="each")}),
+        StepSpec("last", ("each",), {"each_results": Bind(step="each")}),
     ),
 )
 ERROR = e.Failure("ValueError", "no")
