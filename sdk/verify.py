@@ -75,8 +75,6 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
     live = await read_live(log, workflow) if "projections" in parts else None
     history = await read_history(log, workflow, entries=False)
-    if not await log.exists(workflow):  # it is kept elsewhere, and nothing is live
-        live = None
     key = log.keys.workflow(workflow, "blobs")
     if history.definition and parts - {"log"} and await log.redis.exists(key):
         wanted = needed_payloads(history.definition, history.events)
