@@ -44,6 +44,8 @@ class EventLog:
         self.keys = Keys(settings.namespace)
         self.endings = Endings(self.connection, self.keys)
         self.scripts = Scripts(self.connection, self.keys, replicas=settings.replicas)
+        #: Who gives commands, as events say it.
+        self.writer = "client"
         self._definitions: dict[str, Definition] = {}
         #: Where workflows are whose log is no longer here.
         self.archive: Archive | None = None

@@ -152,6 +152,7 @@ class Scripts:
         version: int | None = None,
         status: str | None = None,
         meta: dict[str, Any] | None = None,
+        state: dict[str, str] | None = None,
         suspend: bool = False,
         freeze: bool = False,
         wake: bool = False,
@@ -166,6 +167,7 @@ class Scripts:
             "version": version,
             "status": status,
             "meta": meta,
+            "state": state or None,
             "suspend": suspend or None,
             "freeze": freeze or None,
             "wake": wake or None,
@@ -353,6 +355,7 @@ class Scripts:
         effect: str,
         name: str,
         value: str,
+        kind: str = "",
     ) -> str | Lost:
         """Record an effect (`name` and `value` are JSON); returns the value that stands."""
         answer = await self._run(
@@ -365,6 +368,7 @@ class Scripts:
             effect=effect,
             name=name,
             value=value,
+            kind=kind or False,
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else str(facts[0])
@@ -524,6 +528,27 @@ class Scripts:
         """Have a consumer group on the partition's feed, from now on; or close it."""
         call = {"group": group, **({"close": True} if close else {})}
         await self._run("open_group", partition, **call)
+
+    async def turn_tracer(
+        self,
+        partition: int,
+        *,
+        group: str,
+        token: str,
+        lease_ms: int,
+        kept_ms: int,
+        exported: tuple[str, str] | None = None,
+    ) -> str | None:
+        """Hold the role of the tracer and move from one position to the next.
+
+        Returns the position; None while somebody else has the role.
+        """
+        call: dict[str, Any] = {"lease_ms": lease_ms, "kept_ms": kept_ms}
+        if exported:
+            call |= {"from": exported[0], "to": exported[1]}
+        answer = await self._run("turn_tracer", partition, group=group, token=token, **call)
+        position: str | None = _decode(answer) or None
+        return position
 
     async def plan_deliveries(
         self,

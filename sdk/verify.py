@@ -78,7 +78,7 @@ async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verifie
     live = await read_live(log, workflow) if "projections" in parts and is_here else None
     history = await read_history(log, workflow, entries=False)
     key = log.keys.workflow(workflow, "blobs")
-    if history.definition and parts - {"log"} and await log.redis.exists(key):
+    if is_here and history.definition and parts - {"log"} and await log.redis.exists(key):
         wanted = needed_payloads(history.definition, history.events)
         history.blobs = await read_payloads(log, workflow, wanted)
     return verify_history(history, parts, live)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from rich.console import Console
 from rich.text import Text
 
 from ..core.events import Failure
-from ..core.log import EventLog
 from ..projections.documents import (
     JobDocument,
     StepDocument,
@@ -18,13 +18,13 @@ from ..projections.documents import (
     job_document,
 )
 from ..projections.histories import History
-from ..projections.listing import Summary, list_workflows
+from ..projections.listing import Summary
 from ..projections.workflow import WorkflowView
-from .histories import open_history, say_problems
-from .moments import read_age, read_moment
+from ..sdk.forking import forks_of
+from .histories import is_file, open_history, say_problems
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
+from .query import Query
 from .session import with_log
-from .values import read_tags
 
 #: Agents that a person is shown; JSON has them all.
 SHOWN = 30
@@ -34,54 +34,20 @@ STEPS = ("step", "status", "tasks", "agents", "duration")
 AGENTS = ("agent", "image", "status", "runtime", "container", "duration")
 
 
-class Times(msgspec.Struct, frozen=True):
-    """When workflows were created: ages or times, as they were given."""
-
-    since: str | None = None
-    before: str | None = None
-    older_than: str | None = None
-
-    def read(self, now_ms: int) -> tuple[int | None, int | None]:
-        """First and last moment (not included), ms. Raises typer.BadParameter."""
-        since = read_moment(self.since, "--since", now_ms) if self.since else None
-        if self.older_than:
-            return since, now_ms - read_age(self.older_than, "--older-than")
-        return since, read_moment(self.before, "--before", now_ms) if self.before else None
-
-
-def show_list(
-    *,
-    status: str | None,
-    name: str | None,
-    tags: list[str] | None,
-    times: Times,
-    limit: int,
-    as_json: bool,
-) -> None:
-    labels = read_tags(tags)
-    times.read(0)  # what cannot be read is told before anything is asked
-
-    async def read(log: EventLog) -> list[Summary]:
-        seconds, micros = await log.connection.call(log.redis.time)
-        created_from, created_to = times.read(seconds * 1000 + micros // 1000)
-        return await list_workflows(
-            log,
-            status=status,
-            name=name,
-            tags=labels,
-            created_from=created_from,
-            created_to=created_to,
-            limit=limit,
-        )
-
-    found = with_log(read)
+def show_list(query: Query, *, limit: int, as_json: bool) -> None:
+    query.check()
+    found = with_log(lambda log: query.find(log, limit))
     if as_json:
         print_json(found)
     elif found:
-        print_table(LISTED, map(_row, found), whole=["id", "status"])
+        print_list(found)
     else:
-        asked = [word for word in (status, name, *(tags or [])) if word]
+        asked = [word for word in (query.status, query.name, *(query.tags or [])) if word]
         console().print("no workflows" + (f" that are {' '.join(asked)}" if asked else ""))
+
+
+def print_list(found: Sequence[Summary], *, out: Console | None = None) -> None:
+    print_table(LISTED, map(_row, found), whole=["id", "status"], out=out)
 
 
 def _row(one: Summary) -> list[Cell]:
@@ -98,24 +64,35 @@ def _row(one: Summary) -> list[Cell]:
 def show_status(id: str, *, as_json: bool) -> None:
     history = open_history(id)
     view = history.fold()
-    print_workflow(view, history, as_json=as_json)
+    forks = [] if is_file(id) else with_log(lambda log: forks_of(log, view.id))
+    print_workflow(view, history, as_json=as_json, forks=forks)
     if not as_json:
         say_problems(history)
 
 
 def print_workflow(
-    view: WorkflowView, history: History, *, as_json: bool, until: str | None = None
+    view: WorkflowView,
+    history: History,
+    *,
+    as_json: bool,
+    until: str | None = None,
+    forks: Sequence[str] = (),
 ) -> None:
     """Its steps and agents, and why it failed, when it has; `until` is the moment shown, or now."""
     workflow = document(view, history.shown_definition(view))
     agents = [job_document(view, job) for job in view.jobs.values()]
     if as_json:
         whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
-        whole["problems"] = history.problems
+        whole |= {"forks": forks, "problems": history.problems}
         print_json(whole)
         return
     out = console()
-    out.print(_title(workflow, until), soft_wrap=True)
+    out.print(title(workflow, until), soft_wrap=True)
+    if source := workflow.forked_from:
+        text = f"forked from {source.workflow} after event {source.version}"
+        out.print(", ".join([text, *source.rerun, *source.changed]), soft_wrap=True)
+    if forks:
+        out.print(f"forks: {' '.join(forks)}", soft_wrap=True)
     out.print()
     print_table(STEPS, [_step_row(step, until) for step in workflow.steps])
     if agents:
@@ -126,10 +103,12 @@ def print_workflow(
         out.print(_error(workflow, workflow.error), soft_wrap=True)
 
 
-def _title(workflow: WorkflowDocument, until: str | None) -> Text:
+def title(workflow: WorkflowDocument, until: str | None, word: str = "") -> Text:
+    """One line about a workflow, as of now or until a moment, behind a word."""
     took = between(workflow.started_at, workflow.ended_at or until)
     status = coloured(workflow.status)
-    return Text.assemble((workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
+    head = (f"{word:<8}", "dim") if word else ""
+    return Text.assemble(head, (workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
 
 
 def _step_row(step: StepDocument, until: str | None) -> list[Cell]:

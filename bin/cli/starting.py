@@ -73,6 +73,19 @@ def resume(id: str, *, as_json: bool) -> None:
     _command(id, "running", client.resume, as_json=as_json)
 
 
+def delete(id: str, *, as_json: bool) -> None:
+    async def ask(log: EventLog) -> str:
+        workflow = await find(log, id)
+        await client.delete(log, workflow)
+        return workflow
+
+    workflow = with_log(ask)
+    if as_json:
+        print_json({"id": workflow, "status": "deleted"})
+    else:
+        typer.echo(f"{workflow} is deleted")
+
+
 def _command(
     id: str, status: str, command: Callable[[EventLog, str], Awaitable[object]], *, as_json: bool
 ) -> None:
@@ -91,7 +104,7 @@ def _command(
 
 def make(reference: str, init: list[str] | None) -> Any:
     """An instance of the workflow class. Raises DefinitionError, typer.BadParameter."""
-    code = _only(reference)
+    code = load_one(reference)
     arguments = read_values(init, "--init")
     try:
         inspect.signature(code.cls).bind(**arguments)
@@ -101,7 +114,8 @@ def make(reference: str, init: list[str] | None) -> Any:
     return code.cls(**arguments)
 
 
-def _only(reference: str) -> WorkflowCode:
+def load_one(reference: str) -> WorkflowCode:
+    """The only workflow class of a reference. Raises DefinitionError."""
     codes = load(reference)
     if len(codes) > 1:
         names = ", ".join(code.cls.__name__ for code in codes)

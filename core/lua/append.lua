@@ -7,7 +7,8 @@
 -- call: id, key, content (digest), events [[type, data]…], by, statuses (allowed, none = any),
 --       version (expected, optional), status (new, optional), suspend, freeze, wake (flags of
 --       pause and resume), meta (only to create: lane, name, queues, priority,
---       max_parallel, timeout_ms, about (see parts/listings.lua))
+--       max_parallel, timeout_ms, about (see parts/listings.lua)), state (only to create: key ->
+--       JSON, as the events say)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
 --        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
@@ -63,6 +64,7 @@ if call.meta then
     redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)
   end
   if call.meta.timeout_ms then set_timer(log, 'workflow', call.meta.timeout_ms, '') end
+  for key, value in pairs(call.state or {}) do redis.call('HSET', workflow_key(call.id, 'state'), key, value) end
   redis.call('PERSIST', workflow_key(call.id, 'blobs'))
   redis.call('SADD', flow_key('active'), call.id)
   for _, key in ipairs(lasting_listings(call.meta.about or {})) do redis.call('ZADD', key, now, call.id) end

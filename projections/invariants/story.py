@@ -64,6 +64,8 @@ class Story:
         self._tell: dict[str, Callable[[Entry], None]] = {
             "step.scheduled": steps.scheduled,
             "tasks.queued": steps.queued,
+            "tasks.reused": steps.tasks_reused,
+            "step.reused": steps.reused,
             "step.completed": steps.completed,
             "step.failed": self._step_failed,
             "step.cancelled": steps.cancelled,

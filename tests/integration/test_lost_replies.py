@@ -434,6 +434,13 @@ async def follow_feed__ends(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def turn_tracer(bench: Bench, scripts: Scripts) -> Any:
+    call: dict[str, Any] = {"group": "tracer", "token": "t", "lease_ms": 60_000, "kept_ms": 60_000}
+    start = await bench.log.scripts.turn_tracer(0, **call)
+    await bench.create()
+    return await scripts.turn_tracer(0, **call, exported=(start or "", "9-0"))
+
+
 async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
     await bench.scripts.follow_feed(0, follower="f", lease_ms=0)

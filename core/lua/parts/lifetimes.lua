@@ -2,7 +2,7 @@
 -- they wait in `flow:<p>:archivable` until the archiver has written the log elsewhere.
 
 -- What the archive takes the place of; agents' output and state expire by themselves.
-local LOG_PARTS = { 'events', 'meta', 'steps', 'commands', 'blobs', 'snapshot' }
+local LOG_PARTS = { 'events', 'meta', 'steps', 'commands', 'blobs', 'snapshot', 'forks' }
 
 -- one: id, jobs {step: …}, logs [job…], log_ttl_ms, state_ttl_ms, is_archived
 local function let_expire(one)
