@@ -24,7 +24,7 @@ TOLD = 10
 
 def export(id: str, output: Path | None, *, as_json: bool) -> None:
     """Write the file; `-` is stdout."""
-    history = redact(open_history(id, blobs=True))
+    history = redact(open_history(id, whole=True))
     data = encode_history(history)
     path = output or Path(history.workflow + SUFFIX)
     if str(path) == "-":

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from agentainer_flow.core.answers import Ended
 from agentainer_flow.core.errors import ImportRefused, Refused
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
@@ -108,6 +109,9 @@ async def test_commands_to_a_record_are_refused_in_words(log: EventLog) -> None:
     for command in (client.pause, client.resume, client.cancel, client.start):
         with pytest.raises(Refused, match="was imported: it is a record that nothing moves; fork"):
             await command(log, "w")
+    changes = [{"op": "delete", "key": "k"}]
+    outcome = await log.scripts.write_state("w", by="api", changes=changes, key="k")
+    assert outcome == Ended("imported")
     await client.delete(log, "w")
     assert not await log.exists("w")
 
