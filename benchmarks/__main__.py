@@ -13,7 +13,7 @@ from types import FrameType
 
 import msgspec
 
-from . import chain, containers, fan_out, fibonacci, fold, many, processors, scaling
+from . import chain, containers, fan_out, fibonacci, fold, listing, many, processors, scaling
 from .about import about
 from .docker_host import DockerHost
 from .errors import Failed, Skipped
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
     "W-10": fibonacci.measure_heavy,
     "containers": containers.measure,
     "fold": fold.measure,
+    "listing": listing.measure,
 }
 FSYNC = ("everysec", "always")
 REPETITIONS = 3

@@ -33,7 +33,7 @@ Every transition of a run is one entry of the Redis Stream `workflow:<id>:events
 | `type` | what happened, `noun.verb` in the past tense |
 | `data` | JSON of the fields below; fields with a default may be left out |
 | `ts` | when, in ms, by the clock of the Redis server |
-| `by` | who wrote it: `client`, `engine`, `janitor`, or a worker or launcher by name |
+| `by` | who wrote it: `client`, `user@host` (the command), `engine`, or another role by name |
 | `cause` | version of the event that led to it, where one did |
 | `schema` | schema number of `data`, where it is above 1 |
 | `dg` | first 16 hex digits of the SHA-1 of the previous entry's `dg`, `type` and `data` |
@@ -45,7 +45,15 @@ Over HTTP and webhooks an event is a CloudEvent of type `io.agentainer.<type>.v<
 """
 
 #: Structs that events are made of.
-PARTS = (events.Failure, events.Blob, events.StateChange, events.JobSpec)
+PARTS = (
+    events.Failure,
+    events.Blob,
+    events.StateChange,
+    events.JobSpec,
+    events.ForkedFrom,
+    events.ReusedTask,
+    events.Trace,
+)
 
 #: Where the schemas of an AsyncAPI or OpenAPI document are.
 _REF = "#/components/schemas/{name}"

@@ -160,6 +160,9 @@ class Definition(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     max_parallel: int | None = None
     #: 0 to 9; tasks of runs with a higher one are claimed first.
     priority: int = 0
+    #: Seconds that log and state of a run are kept after its end; None: as the settings say.
+    log_ttl_s: float | None = None
+    state_ttl_s: float | None = None
 
     @cached_property
     def json(self) -> bytes:

@@ -216,3 +216,15 @@ class BundleDamaged(FlowError):
 
 class ImportRefused(FlowError):
     """Raised when a history cannot become a workflow here."""
+
+
+class ArchiveUnavailable(FlowError):
+    """Raised when the archive cannot be written or read."""
+
+    def __init__(self, archive: str, path: str, problem: str) -> None:
+        super().__init__(
+            f"archive {archive}: {path} cannot be used: {problem}. AGENTAINER_ARCHIVE says where "
+            "the archive is now"
+        )
+        self.archive = archive
+        self.path = path

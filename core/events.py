@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from .payloads import NULL, is_json
+from .tracing import Trace as Trace
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -35,6 +36,31 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = ""
     exit_code: int | None = None
     last_lines: list[str] = []
+
+
+class ForkedFrom(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run that another one was forked from, and what is different."""
+
+    workflow: str
+    #: Version of the last event that the fork goes by.
+    version: int
+    #: What was asked to run again: `load`, or `load[3]` for one task.
+    rerun: list[str] = []
+    #: What was given anew: `input.k`, `output.step`, `state.k`, `definition`.
+    changed: list[str] = []
+    #: Its trace, when that is not the one of its id.
+    trace_id: str = ""
+
+
+class ReusedTask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a task ended in the run that another one was forked from."""
+
+    index: int
+    attempt: int = 1
+    result: msgspec.Raw = NULL
+    blob: Blob | None = None
+    #: It failed, and its step may do without it.
+    error: Failure | None = None
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -61,6 +87,9 @@ class WorkflowCreated(Event, frozen=True):
     #: Items of fan-outs over a callable, by step.
     items: msgspec.Raw = msgspec.Raw(b"{}")
     tags: dict[str, str] = {}
+    forked_from: ForkedFrom | None = None
+    #: None: it has a trace of its own, which is exported.
+    trace: Trace | None = None
 
 
 class WorkflowStarted(Event, frozen=True):
@@ -150,6 +179,22 @@ class TasksQueued(Event, frozen=True):
     step: str
     first: int
     count: int
+
+
+class TasksReused(Event, frozen=True):
+    """Tasks need not run: how they ended is taken over from the run this one is forked from."""
+
+    type: ClassVar[str] = "tasks.reused"
+    step: str
+    tasks: list[ReusedTask]
+
+
+class StepReused(Event, frozen=True):
+    """The step need not run: all of its `tasks` were taken over."""
+
+    type: ClassVar[str] = "step.reused"
+    step: str
+    tasks: int
 
 
 class StepCompleted(Event, frozen=True):
@@ -246,6 +291,8 @@ class EffectRecorded(Event, frozen=True):
     index: int
     name: str
     value: msgspec.Raw = NULL
+    #: `sleep`: the value is when the task wakes up, seconds since the epoch.
+    kind: str = ""
 
 
 class StateUpdated(Event, frozen=True):
@@ -299,6 +346,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     pids: int | None = None
     timeout_s: float | None = None
     grace_s: float = 10.0
+    #: The trace that what it does belongs to, W3C.
+    traceparent: str = ""
 
 
 class JobLaunched(JobEvent, frozen=True):
@@ -362,6 +411,8 @@ EVENTS: dict[str, type[Event]] = {
         WorkflowDeleted,
         StepScheduled,
         TasksQueued,
+        TasksReused,
+        StepReused,
         StepCompleted,
         StepFailed,
         StepCancelled,

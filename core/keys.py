@@ -6,6 +6,9 @@
     workflow:<id>:state                HASH    state, key -> JSON (projection, inside the append)
     workflow:<id>:steps                LIST    steps as JSON (projection)
     workflow:<id>:step:<step>:jobs     SET     job ids (projection)
+    workflow:<id>:snapshot             HASH    view of a long log, with version and digest
+    workflow:<id>:shadow:<name>        STRING  projection made anew, not yet live
+    workflow:<id>:former:<name>        STRING  projection that was live before the last switch
     workflow:<id>:commands             HASH    idempotency key -> outcome of the first call
     workflow:<id>:effects              HASH    recorded effects of steps, by name
     workflow:<id>:jobs                 HASH    unsettled jobs -> where they stand
@@ -15,7 +18,9 @@
     workflow:<id>:ready                SET     steps with ready tasks
     workflow:<id>:ready:<step>         LIST    ready tasks
     workflow:<id>:leased:<step>        HASH    claimed tasks -> claim
+    workflow:<id>:forks                ZSET    ids of runs that were forked from it, by when (ms)
     workflow:<id>:blobs                HASH    digest -> payload too large for an event
+    workflow:<id>:archived             STRING  where the history of an archived workflow is
     workflow:<id>:job:<job>:logs       STREAM  output of one agent, bounded
     workflow:<id>:restoring:<digest>   STREAM  entries of an import that is not complete
     workflow:<id>:restoring:<digest>:state  HASH  its state
@@ -31,6 +36,9 @@
     flow:<p>:claimed:<session>         STRING  last claim of a courier or subscriber, while it holds
     flow:<p>:active                    SET     workflows that have not ended
     flow:<p>:workflows[:<status>]      ZSET    listing by creation time
+    flow:<p>:archivable                ZSET    ended workflows to archive, by when (ms)
+    flow:<p>:named:<name>              ZSET    the same of one definition
+    flow:<p>:tagged:<key>:<value>      ZSET    the same with one tag
     flow:<p>:<lane>:ring:<definition>  ZSET    workflows with claimable tasks, by turn
     flow:<p>:<lane>:feed               STREAM  every append of the lane, for its engine
     flow:<p>:<lane>:stocked            STRING  its engine looked at what was there before
@@ -51,7 +59,10 @@
     flow:<p>:sub:<name>:parked         STREAM  events that could not be handled
     flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
     flow:subscriptions                 HASH    name -> what a durable subscription wants
+    flow:<p>:tracer                    STRING  token of who exports traces, as long as it does
+    flow:<p>:traced                    STRING  its group on the feed; without it the group goes
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
+    flow:rebuild:<name>                HASH    how far a rebuild of projections is
     flow:definitions                   HASH    digest -> definition
     flow:registered                    HASH    name -> what is known of its latest definition
     flow:request:<digest>              STRING  first answer to a request with an idempotency key
@@ -76,7 +87,12 @@ its workflow ends or moves to the shared lane. Of what the API keeps, `flow:requ
 day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
 consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
 up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
-closed, its queues until they are empty.
+closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`)
+is kept for some days, the tracer's place on the feed for one.
+
+With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
+`flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as
+long as the file, which nobody would find without it: deleting the workflow deletes both.
 
 `flow:partitions` belongs to the installation: `EventLog.open` writes it once and reads it from then
 on. It stays for good, because the partition of every workflow follows from it.

@@ -14,6 +14,8 @@ from importlib import resources
 
 #: What scripts share, each part made of those before it.
 PARTS = (
+    "listings",
+    "lifetimes",
     "leases",
     "rings",
     "timers",
@@ -25,6 +27,7 @@ PARTS = (
     "groups",
     "deliveries",
     "recalling",
+    "rebuilding",
 )
 
 _FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"

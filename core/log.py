@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,14 @@ PAGE = 1000
 _decode_definition = msgspec.json.Decoder(Definition).decode
 
 
+class Archive(Protocol):
+    """Reads workflows whose log has been archived; empty and None: it is not there either."""
+
+    async def events(self, workflow: str) -> list[Recorded]: ...
+
+    async def blob(self, workflow: str, name: str) -> bytes | None: ...
+
+
 class EventLog:
     """One Redis: its connection, its keys, its scripts, and typed reading."""
 
@@ -36,7 +44,11 @@ class EventLog:
         self.keys = Keys(settings.namespace)
         self.endings = Endings(self.connection, self.keys)
         self.scripts = Scripts(self.connection, self.keys, replicas=settings.replicas)
+        #: Who gives commands, as events say it.
+        self.writer = "client"
         self._definitions: dict[str, Definition] = {}
+        #: Where workflows are whose log is no longer here.
+        self.archive: Archive | None = None
 
     @property
     def redis(self) -> Any:
@@ -76,13 +88,20 @@ class EventLog:
         await self.connection.close()
 
     async def read(
-        self, workflow: str, *, after: int = 0, limit: int | None = None
+        self, workflow: str, *, after: int = 0, limit: int | None = None, archived: bool = False
     ) -> list[Recorded]:
-        """Events of a workflow with a version above `after`, in order."""
+        """Events of a workflow with a version above `after`, in order.
+
+        A log that is not here may be in the archive: looked at when it is read from its beginning,
+        or with `archived`.
+        """
         events: list[Recorded] = []
         async for page in self.pages(workflow, after, limit):
             events += [decode_raw(one) for one in page]
-        return events
+        if events or self.archive is None or not (archived or after == 0):
+            return events
+        found = await self.archive.events(workflow)
+        return [one for one in found if one.version > after][:limit]
 
     async def pages(
         self, workflow: str, after: int = 0, limit: int | None = None
@@ -102,7 +121,7 @@ class EventLog:
 
     async def read_one(self, workflow: str, version: int) -> Recorded:
         """Raises WorkflowNotFound when the log has no such version."""
-        events = await self.read(workflow, after=version - 1, limit=1)
+        events = await self.read(workflow, after=version - 1, limit=1, archived=True)
         if not events or events[0].version != version:
             raise WorkflowNotFound(workflow)
         return events[0]
@@ -110,9 +129,12 @@ class EventLog:
     async def read_last(self, workflow: str) -> Recorded:
         """The newest event. Raises WorkflowNotFound."""
         found = await self._entries("XREVRANGE", self.keys.events(workflow), "+", "-", 1)
-        if not found:
+        if found:
+            return decode_raw(found[0])
+        events = await self.archive.events(workflow) if self.archive else []
+        if not events:
             raise WorkflowNotFound(workflow)
-        return decode_raw(found[0])
+        return events[-1]
 
     async def _range(self, workflow: str, after: str, count: float) -> list[Any]:
         key = self.keys.events(workflow)
@@ -130,9 +152,9 @@ class EventLog:
             yield [decode_entry(entry) for entry in entries]
 
     async def exists(self, workflow: str) -> bool:
-        return bool(
-            await self.connection.call(lambda: self.redis.exists(self.keys.events(workflow)))
-        )
+        """Whether there is a workflow of this id, here or in the archive."""
+        keys = (self.keys.events(workflow), self.keys.workflow(workflow, "archived"))
+        return bool(await self.connection.call(lambda: self.redis.exists(*keys)))
 
     async def put_definition(self, definition: Definition) -> None:
         await self.connection.call(
@@ -156,6 +178,8 @@ class EventLog:
     async def get_blob(self, workflow: str, name: str) -> bytes:
         key = self.keys.workflow(workflow, "blobs")
         data: bytes | None = await self.connection.call(lambda: self.redis.hget(key, name))
+        if data is None and self.archive is not None:
+            data = await self.archive.blob(workflow, name)
         if data is None:
             raise WorkflowNotFound(f"{workflow} (payload {name})")
         return data

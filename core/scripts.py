@@ -152,6 +152,7 @@ class Scripts:
         version: int | None = None,
         status: str | None = None,
         meta: dict[str, Any] | None = None,
+        state: dict[str, str] | None = None,
         suspend: bool = False,
         freeze: bool = False,
         wake: bool = False,
@@ -166,6 +167,7 @@ class Scripts:
             "version": version,
             "status": status,
             "meta": meta,
+            "state": state or None,
             "suspend": suspend or None,
             "freeze": freeze or None,
             "wake": wake or None,
@@ -353,6 +355,7 @@ class Scripts:
         effect: str,
         name: str,
         value: str,
+        kind: str = "",
     ) -> str | Lost:
         """Record an effect (`name` and `value` are JSON); returns the value that stands."""
         answer = await self._run(
@@ -365,6 +368,7 @@ class Scripts:
             effect=effect,
             name=name,
             value=value,
+            kind=kind or False,
         )
         word, *facts = _decode(answer)
         return Lost() if word == "lost" else str(facts[0])
@@ -449,10 +453,19 @@ class Scripts:
         await self._run("write_logs", self._keys.partition(workflow), **call)
 
     async def delete(
-        self, workflow: str, *, steps: list[str], jobs: list[str], version: int | None = None
+        self,
+        workflow: str,
+        *,
+        steps: list[str],
+        jobs: list[str],
+        about: dict[str, Any],
+        version: int | None = None,
     ) -> CommandOutcome:
-        """Delete all that is stored of a run that has ended or has not begun."""
-        call = {"id": workflow, "steps": steps, "jobs": jobs}
+        """Delete all that is stored of a run that has ended or has not begun.
+
+        `about` names the listings that it is in, see `parts/listings.lua`.
+        """
+        call = {"id": workflow, "steps": steps, "jobs": jobs, "about": about}
         given = {"version": version} if version is not None else {}
         answer = await self._run("delete", self._keys.partition(workflow), **call, **given)
         outcome: CommandOutcome = _outcome_of(_decode(answer))
@@ -515,6 +528,27 @@ class Scripts:
         """Have a consumer group on the partition's feed, from now on; or close it."""
         call = {"group": group, **({"close": True} if close else {})}
         await self._run("open_group", partition, **call)
+
+    async def turn_tracer(
+        self,
+        partition: int,
+        *,
+        group: str,
+        token: str,
+        lease_ms: int,
+        kept_ms: int,
+        exported: tuple[str, str] | None = None,
+    ) -> str | None:
+        """Hold the role of the tracer and move from one position to the next.
+
+        Returns the position; None while somebody else has the role.
+        """
+        call: dict[str, Any] = {"lease_ms": lease_ms, "kept_ms": kept_ms}
+        if exported:
+            call |= {"from": exported[0], "to": exported[1]}
+        answer = await self._run("turn_tracer", partition, group=group, token=token, **call)
+        position: str | None = _decode(answer) or None
+        return position
 
     async def plan_deliveries(
         self,
@@ -633,6 +667,81 @@ class Scripts:
 
     async def close_subscription(self, partition: int, *, name: str, group: str) -> None:
         await self._run("close_subscription", partition, name=name, group=group)
+
+    async def archive(
+        self,
+        workflow: str,
+        *,
+        version: int,
+        digest: str,
+        tombstone: str,
+        steps: list[str],
+        jobs: list[str],
+    ) -> Literal["archived", "moved", "missing"]:
+        """Let go of a log that the archive has; `tombstone` (JSON) stays in its place."""
+        call = {
+            "id": workflow,
+            "version": version,
+            "digest": digest,
+            "tombstone": tombstone,
+            "steps": steps,
+            "jobs": jobs,
+        }
+        answer = await self._run("archive", self._keys.partition(workflow), **call)
+        word: Literal["archived", "moved", "missing"] = _decode(answer)
+        return word
+
+    async def hold(self, partition: int, ids: list[str]) -> int:
+        """Let ended workflows wait for the archive instead of expiring; how many did not yet."""
+        return int(_decode(await self._run("hold", partition, ids=ids)))
+
+    async def unlist(self, partition: int, *, part: str, ids: list[str], dry: bool = False) -> int:
+        """Take members without a workflow off a listing; how many there are."""
+        call = {"part": part, "ids": ids, **({"dry": True} if dry else {})}
+        return int(_decode(await self._run("unlist", partition, **call)))
+
+    async def clear_leftovers(
+        self, workflow: str, *, parts: list[str], dry: bool = False
+    ) -> tuple[int, int]:
+        """Delete keys without TTL of a workflow that is not there; (keys, bytes) that it has."""
+        call = {"id": workflow, "parts": parts, **({"dry": True} if dry else {})}
+        partition = self._keys.partition(workflow)
+        keys, size = _decode(await self._run("clear_leftovers", partition, **call))
+        return int(keys), int(size)
+
+    async def drop_shadow(
+        self, workflow: str, *, name: str, kept_ms: int, age_ms: int, dry: bool = False
+    ) -> int:
+        """Delete what a rebuild left that is at least that old; its bytes, 0: it stays."""
+        call = {"id": workflow, "name": name, "kept_ms": kept_ms, "age_ms": age_ms}
+        given = {"dry": True} if dry else {}
+        partition = self._keys.partition(workflow)
+        return int(_decode(await self._run("drop_shadow", partition, **call, **given)))
+
+    async def keep_shadow(
+        self, workflow: str, *, name: str, made: dict[str, Any], ttl_ms: int
+    ) -> bool:
+        """Keep a projection made anew (see `parts/rebuilding.lua`); False: the log has gone."""
+        call = {"id": workflow, "name": name, "made": made, "ttl_ms": ttl_ms}
+        return bool(_decode(await self._run("keep_shadow", self._keys.partition(workflow), **call)))
+
+    async def switch_projection(
+        self, workflow: str, *, name: str, ttl_ms: int
+    ) -> Literal["switched", "newer", "moved", "missing"]:
+        """Let the projection made anew take the place of the live one, which is kept a while."""
+        call = {"id": workflow, "name": name, "ttl_ms": ttl_ms}
+        answer = await self._run("switch_projection", self._keys.partition(workflow), **call)
+        word: Literal["switched", "newer", "moved", "missing"] = _decode(answer)
+        return word
+
+    async def restore_projection(
+        self, workflow: str, *, name: str
+    ) -> Literal["restored", "newer", "missing"]:
+        """Go back to what was live before the last switch, unless a newer one is there."""
+        call = {"id": workflow, "name": name}
+        answer = await self._run("restore_projection", self._keys.partition(workflow), **call)
+        word: Literal["restored", "newer", "missing"] = _decode(answer)
+        return word
 
     async def project(self, partition: int, workflows: list[dict[str, Any]]) -> int:
         """Write documents (see `project.lua`); returns of how many workflows they were news."""

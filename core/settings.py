@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from .durations import parse_duration
 from .errors import SettingsError
 from .sizes import parse_size
 
@@ -19,6 +20,8 @@ DURABILITY = re.compile(r"redis|fsync|replicas:[1-9]\d?")
 MOST_PARTITIONS = 256
 #: Settings that may be texts such as `512m`.
 SIZES = ("agent_memory", "inline_limit", "payload_limit")
+#: Settings that may be texts such as `7d`.
+DURATIONS = ("state_ttl", "log_ttl")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -59,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     state_ttl: float = 7 * 24 * 3600.0
     #: How long the log of a finished workflow is kept.
     log_ttl: float = 30 * 24 * 3600.0
+    #: Where finished workflows go when the time of their log is over: a folder, or a URL that
+    #: fsspec opens (s3://…). None: they expire.
+    archive: str | None = None
+    #: Events after which the view of a long log is kept again; 0: never.
+    snapshot_every: int = 2000
     #: Lines of output kept per agent.
     log_lines: int = 10_000
     #: When a write counts: redis (as the server is set), fsync (it must sync every write), or
@@ -66,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     durability: str = "redis"
     #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
+    #: How log lines look: console, or json (one object per line).
+    log_format: str = "console"
     #: Where agents and other clients reach the HTTP API.
     api_url: str | None = None
     #: Who needs a token: auto (everybody, but not on a loopback address) or on (everybody).
@@ -78,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     webhook_allow: str = ""
     #: Origins whose web pages may call the API, separated by commas.
     api_origins: str = ""
+    #: The trace of a run: one of its own with a link to the span that started it (link), or that
+    #: of this span (parent).
+    trace_caller: str = "link"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
 
@@ -90,12 +103,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"partitions must be 1 to {MOST_PARTITIONS}, got {self.partitions}")
         if self.agent_memory is not None and self.agent_memory <= 0:
             raise ValueError(f"agent_memory must be above 0, got {self.agent_memory}")
+        if self.snapshot_every < 0:
+            raise ValueError(f"snapshot_every must not be below 0, got {self.snapshot_every}")
         if self.grace < 0:
             raise ValueError(f"grace must not be below 0, got {self.grace}")
         if self.runtime not in ("auto", "docker", "process"):
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
         if self.log_level.lower() not in LOG_LEVELS:
             raise ValueError(f"log_level must be {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if self.log_format not in ("console", "json"):
+            raise ValueError(f"log_format must be console or json, got {self.log_format!r}")
         if not DURABILITY.fullmatch(self.durability):
             raise ValueError(
                 f"durability must be redis, fsync or replicas:N with N from 1 on, got "
@@ -103,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
+        if self.trace_caller not in ("link", "parent"):
+            raise ValueError(f"trace_caller must be link or parent, got {self.trace_caller!r}")
         if self.api_auth not in ("auto", "on"):
             raise ValueError(f"api_auth must be auto or on, got {self.api_auth!r}")
         if self.api_if_match not in ("optional", "required"):
@@ -133,16 +152,17 @@ def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) ->
         if (text := environ.get(PREFIX + field.upper())) not in (None, ""):
             given[field] = text
     given.update({name: value for name, value in arguments.items() if value is not None})
-    given.update({name: _read_size(name, given[name]) for name in SIZES if name in given})
+    for names, parse in ((SIZES, parse_size), (DURATIONS, parse_duration)):
+        given.update({name: _read(parse, name, given[name]) for name in names if name in given})
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=_to_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"cannot use the settings: {_say(str(error))}") from error
 
 
-def _read_size(name: str, value: int | str) -> int:
+def _read(parse: Callable[[object], float], name: str, value: object) -> float:
     try:
-        return parse_size(value)
+        return parse(value)
     except ValueError as error:
         place = f"{PREFIX}{name.upper()}"
         raise SettingsError(f"cannot use the settings: {place}: {error}") from error

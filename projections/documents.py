@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..core.definition import Definition, StepSpec
-from ..core.events import Failure
+from ..core.events import Failure, ForkedFrom
 from .state import StateValue
 from .workflow import JobView, Result, StepView, WorkflowView
 
@@ -50,6 +50,7 @@ class WorkflowDocument(msgspec.Struct, frozen=True):
     started_at: str | None = None
     ended_at: str | None = None
     error: Failure | None = None
+    forked_from: ForkedFrom | None = None
 
 
 class JobDocument(msgspec.Struct, frozen=True):
@@ -91,6 +92,7 @@ def document(view: WorkflowView, definition: Definition) -> WorkflowDocument:
         started_at=iso(view.started_ms),
         ended_at=iso(view.ended_ms),
         error=view.error.error if view.error else None,
+        forked_from=view.forked_from,
     )
 
 

@@ -123,20 +123,32 @@ def facts(view: WorkflowView) -> Facts:
     return found | _of_state(view, view.state)
 
 
+def state_facts(view: WorkflowView) -> Facts:
+    """Its state, by key."""
+    return {key: _still(value) for key, value in view.state.items()}
+
+
 def facts_near(view: WorkflowView, event: e.Event) -> Facts:
     """The part of them that an event can change."""
     found = _of_workflow(view)
     step = view.steps.get(getattr(event, "step", None) or "")
     if step is not None:
         found |= _of_step(step)
-        index: int | None = getattr(event, "index", None)
-        if index in step.tasks:
-            found |= _of_task(step, index)
+        for index in _tasks_of(event):
+            if index in step.tasks:
+                found |= _of_task(step, index)
     if isinstance(event, e.JobEvent) and event.job in view.jobs:
         found |= _of_job(view.jobs[event.job])
     if isinstance(event, e.StateUpdated):
         found |= _of_state(view, [one.key for one in event.changes if one.key in view.state])
     return found
+
+
+def _tasks_of(event: e.Event) -> list[int]:
+    if isinstance(event, e.TasksReused):
+        return [task.index for task in event.tasks]
+    index: int | None = getattr(event, "index", None)
+    return [] if index is None else [index]
 
 
 def _of_state(view: WorkflowView, keys: Iterable[str]) -> Facts:
@@ -167,6 +179,7 @@ def _of_step(step: StepView) -> Facts:
             f"steps.{step.id}.status": step.status,
             f"steps.{step.id}.total": step.total or None,
             f"steps.{step.id}.queued": step.queued or None,
+            f"steps.{step.id}.reused": len(step.reused) or None,
             f"steps.{step.id}.completed": step.completed or None,
             f"steps.{step.id}.failed": len(step.failures) or None,
             f"steps.{step.id}.error": _say(step.error),

@@ -1,59 +1,38 @@
-"""Read what there is: workflows newest first, the agents of workflows, ids by how they begin.
-
-The sorted sets list ids by creation; what they say about each is in its document. A member whose
-log has expired is passed over, and a workflow that nobody has served yet, so that it has no
-document, is folded from its log.
-"""
+"""Read what there is: workflows newest first, the agents of workflows, ids by how they begin."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
-
-import msgspec
 
 from ..core.log import EventLog
-from .documents import JobDocument, document, encode, job_document
-from .histories import definition_of, tolerant_fold
+from .documents import JobDocument, job_document
+from .histories import tolerant_fold
+from .pages import Filter, Place, read_page
+from .summaries import Summary
 
-PAGE = 200
-
-
-class StepSummary(msgspec.Struct, frozen=True):
-    id: str
-    status: str
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """What a listing says about one workflow: a part of its document."""
-
-    id: str
-    name: str
-    status: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    steps: list[StepSummary]
-    tags: dict[str, str] = {}
-
-    @property
-    def steps_done(self) -> int:
-        return sum(step.status == "completed" for step in self.steps)
-
-
-_decode = msgspec.json.Decoder(Summary).decode
+__all__ = ["Summary", "find_ids", "list_agents", "list_workflows", "newest_id"]
 
 
 async def list_workflows(
-    log: EventLog, *, status: str | None = None, name: str | None = None, limit: int = 20
+    log: EventLog,
+    *,
+    status: str | None = None,
+    name: str | None = None,
+    tags: dict[str, str] | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
+    limit: int = 20,
 ) -> list[Summary]:
-    """The newest workflows, of this status and name when they are given."""
+    """The newest workflows of this status and name, with these tags, created in this time (ms)."""
+    wanted = Filter(status, name, tags or {}, created_from, created_to)
     found: list[Summary] = []
-    for partition in range(log.keys.partitions):
-        found += await _newest(log, partition, status, name, limit)
-    return sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]
+    after: Place | None = None
+    while True:
+        page = await read_page(log, wanted, after, limit - len(found))
+        found += page.items
+        after = page.next
+        if after is None or len(found) == limit:
+            return found
 
 
 async def list_agents(log: EventLog, *, ended: bool = False, limit: int = 100) -> list[JobDocument]:
@@ -83,58 +62,6 @@ async def find_ids(log: EventLog, prefix: str) -> list[str]:
 async def newest_id(log: EventLog) -> str | None:
     newest = await list_workflows(log, limit=1)
     return newest[0].id if newest else None
-
-
-async def _newest(
-    log: EventLog, partition: int, status: str | None, name: str | None, limit: int
-) -> list[Summary]:
-    key = log.keys.flow(partition, "workflows", *([status] if status else []))
-    found: dict[str, Summary] = {}
-    start = 0
-    while len(found) < limit and (ids := await _page(log, key, start)):
-        for one in await summaries(log, ids):
-            if name in (None, one.name) and status in (None, one.status):
-                found[one.id] = one
-        start += PAGE
-    return list(found.values())[:limit]
-
-
-async def _page(log: EventLog, key: str, start: int) -> list[str]:
-    ids: list[bytes] = await log.connection.call(
-        lambda: log.redis.zrevrange(key, start, start + PAGE - 1)
-    )
-    return [name.decode() for name in ids]
-
-
-async def summaries(log: EventLog, ids: list[str]) -> list[Summary]:
-    """What there is of these ids, in their order; those whose log has expired are left out."""
-    if not ids:
-        return []
-    keys = [log.keys.workflow(name) for name in ids]
-    documents: list[bytes | None] = await log.connection.call(lambda: log.redis.mget(keys))
-    found: list[Summary] = []
-    for workflow, data in zip(ids, documents, strict=True):
-        if shown := _shown(data):
-            found.append(shown)
-        elif summary := await _fold(log, workflow):
-            found.append(summary)
-    return found
-
-
-def _shown(data: bytes | None) -> Summary | None:
-    """What a document says, if there is one that can be read."""
-    try:
-        return _decode(data) if data else None
-    except msgspec.DecodeError:
-        return None
-
-
-async def _fold(log: EventLog, workflow: str) -> Summary | None:
-    events = await log.read(workflow)
-    if not events:
-        return None
-    view, _ = tolerant_fold(workflow, events)
-    return _decode(encode(document(view, await definition_of(log, view))))
 
 
 async def _active(log: EventLog) -> set[str]:

@@ -10,34 +10,15 @@ from __future__ import annotations
 import msgspec
 
 from ..core.log import EventLog
-from .listing import Summary, summaries
+from .summaries import Summary, summaries
+from .walk import Filter, Place, walk
 
-#: Runs looked at for one page, and per call.
+__all__ = ["Filter", "Page", "Place", "read_oldest", "read_page"]
+
+#: Runs whose documents are looked at for one page, and places per call.
 LOOKED_AT, CHUNK = 2000, 200
-
-
-class Place(msgspec.Struct, frozen=True, order=True):
-    """Where a page ended: pages go down from here."""
-
-    created_ms: int
-    id: str
-
-
-class Filter(msgspec.Struct, frozen=True):
-    """What a listing shows; None and empty show all. Times are ms, the end is not included."""
-
-    status: str | None = None
-    name: str | None = None
-    tags: dict[str, str] = {}
-    created_from: int | None = None
-    created_to: int | None = None
-
-    def takes(self, one: Summary) -> bool:
-        return (
-            self.status in (None, one.status)
-            and self.name in (None, one.name)
-            and all(one.tags.get(key) == value for key, value in self.tags.items())
-        )
+#: Places asked for beyond those that are wanted: of some there is nothing left.
+SPARE = 10
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -50,54 +31,29 @@ async def read_page(log: EventLog, wanted: Filter, after: Place | None, limit: i
     found: list[Summary] = []
     looked = 0
     while looked < LOOKED_AT:
-        places = await _places(log, wanted, after)
-        looked += len(places)
-        known = {one.id: one for one in await summaries(log, [place.id for place in places])}
-        for place in places:
+        asked = min(CHUNK, limit - len(found) + SPARE)
+        walked = await walk(log, wanted, after, asked)
+        looked += max(len(walked.places), SPARE)
+        known = {one.id: one for one in await summaries(log, [one.id for one in walked.places])}
+        for place in walked.places:
             after = place
-            if (one := known.get(place.id)) and wanted.takes(one):
+            if (one := known.get(place.id)) and takes(wanted, one):
                 found.append(one)
             if len(found) == limit:
                 return Page(found, after)
-        if len(places) < CHUNK:
+        if walked.next is None:
             return Page(found, None)
+        after = walked.next
     return Page(found, after)
 
 
-async def _places(log: EventLog, wanted: Filter, after: Place | None) -> list[Place]:
-    """The next CHUNK of all partitions together, newest first."""
-    found: list[Place] = []
-    for partition in range(log.keys.partitions):
-        found += await _places_of(log, partition, wanted, after)
-    return sorted(found, reverse=True)[:CHUNK]
-
-
-async def _places_of(
-    log: EventLog, partition: int, wanted: Filter, after: Place | None
-) -> list[Place]:
-    key = log.keys.flow(partition, "workflows", *([wanted.status] if wanted.status else []))
-    highest = "+inf" if wanted.created_to is None else f"({wanted.created_to}"
-    if after and (wanted.created_to is None or after.created_ms < wanted.created_to):
-        highest = str(after.created_ms)
-    lowest = "-inf" if wanted.created_from is None else str(wanted.created_from)
-    found: list[Place] = []
-    start = 0
-    while len(found) < CHUNK:
-        entries = await _range(log, key, highest, lowest, start)
-        found += [place for place in entries if after is None or place < after]
-        start += CHUNK
-        if len(entries) < CHUNK:
-            break
-    return found[:CHUNK]
-
-
-async def _range(log: EventLog, key: str, highest: str, lowest: str, start: int) -> list[Place]:
-    entries: list[tuple[bytes, float]] = await log.connection.call(
-        lambda: log.redis.zrevrangebyscore(
-            key, highest, lowest, start=start, num=CHUNK, withscores=True
-        )
+def takes(wanted: Filter, one: Summary) -> bool:
+    """Whether a workflow is wanted as its document has it: listings may lag it."""
+    return (
+        wanted.status in (None, one.status)
+        and wanted.name in (None, one.name)
+        and all(one.tags.get(key) == value for key, value in wanted.tags.items())
     )
-    return [Place(int(score), name.decode()) for name, score in entries]
 
 
 async def read_oldest(log: EventLog, wanted: Filter, after: Place) -> list[Place]:

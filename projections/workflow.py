@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ class RolledBack(Exception):
     """Raised when the log is not the one this view was folded from: drop the view, fold again."""
 
 
-class TaskView(msgspec.Struct, gc=False):
+class TaskView(msgspec.Struct, gc=False, array_like=True):
     attempt: int
     status: TaskStatus
     worker: str
@@ -58,6 +59,8 @@ class StepView(msgspec.Struct):
     #: Indexes of tasks that failed and were not tried again, in the order in which they failed.
     failures: list[int] = []
     jobs: list[str] = []
+    #: Indexes of tasks that were taken over from another run, in order.
+    reused: list[int] = []
     error: e.Failure | None = None
     failed_index: int | None = None
     scheduled_ms: int | None = None
@@ -69,7 +72,15 @@ class StepView(msgspec.Struct):
     @property
     def waiting(self) -> int:
         """Tasks that were queued and never claimed."""
-        return self.queued - len(self.tasks)
+        passed_later = len(self.reused) - bisect_left(self.reused, self.queued)
+        return self.queued - len(self.tasks) + passed_later
+
+    def to_run(self, first: int, last: int) -> list[int]:
+        """Which of the tasks from `first` to below `last` were not taken over."""
+        if not self.reused:
+            return list(range(first, last))
+        passed = set(self.reused[bisect_left(self.reused, first) : bisect_left(self.reused, last)])
+        return [index for index in range(first, last) if index not in passed]
 
 
 class JobView(msgspec.Struct):
@@ -107,6 +118,8 @@ class WorkflowView(msgspec.Struct):
     input: dict[str, Result] = {}
     items: dict[str, msgspec.Raw] = {}
     tags: dict[str, str] = {}
+    forked_from: e.ForkedFrom | None = None
+    trace: e.Trace | None = None
     steps: dict[str, StepView] = {}
     jobs: dict[str, JobView] = {}
     state: dict[str, StateValue] = {}
@@ -195,7 +208,8 @@ def _differ(one: str, other: str) -> bool:
 
 def _created(view: WorkflowView, event: e.WorkflowCreated, at: e.Recorded) -> None:
     view.name, view.code, view.definition_digest = event.name, event.code, event.definition
-    view.init, view.tags = event.init, event.tags
+    view.init, view.tags, view.forked_from = event.init, event.tags, event.forked_from
+    view.trace = event.trace
     view.input = {**_decode_map(event.input), **event.blobs}
     view.items = _decode_map(event.items)
     view.created_ms = at.ts
@@ -247,6 +261,28 @@ def _scheduled(view: WorkflowView, event: e.StepScheduled, at: e.Recorded) -> No
 
 def _queued(view: WorkflowView, event: e.TasksQueued, at: e.Recorded) -> None:
     _touch(view, event.step, at).queued = event.first + event.count
+
+
+def _tasks_reused(view: WorkflowView, event: e.TasksReused, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    for task in event.tasks:
+        status: TaskStatus = "failed" if task.error else "completed"
+        step.tasks[task.index] = TaskView(
+            task.attempt, status, "", at.ts, at.ts, task.error, at.version
+        )
+        if task.error:
+            step.failures.append(task.index)
+        else:
+            step.completed += 1
+            step.results[task.index] = task.blob or task.result
+    step.reused = sorted([*step.reused, *(task.index for task in event.tasks)])
+
+
+def _step_reused(view: WorkflowView, event: e.StepReused, at: e.Recorded) -> None:
+    step = _touch(view, event.step, at)
+    step.status, step.ended_ms = "completed", at.ts
+    step.total = step.queued = event.tasks
+    view.completed_steps += 1
 
 
 def _step_completed(view: WorkflowView, event: e.StepCompleted, at: e.Recorded) -> None:
@@ -392,6 +428,8 @@ _EVOLVE: dict[type[e.Event], Callable[[WorkflowView, Any, e.Recorded], None]] = 
     e.WorkflowCancelled: _workflow_cancelled,
     e.StepScheduled: _scheduled,
     e.TasksQueued: _queued,
+    e.TasksReused: _tasks_reused,
+    e.StepReused: _step_reused,
     e.StepCompleted: _step_completed,
     e.StepFailed: _step_failed,
     e.StepCancelled: _step_cancelled,

@@ -24,8 +24,8 @@ from redis import exceptions
 
 from ..core import events as e
 from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Fenced
-from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog, FeedEntry
+from ..projections.snapshots import load_view
 from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, check_follows, fold
 from .binding import NeedsBlob, result_of
 from .held import Held, Holdings
@@ -189,11 +189,7 @@ class Engine:
 
     async def _load(self, workflow: str, events: list[e.Recorded]) -> Held:
         is_told = bool(events) and events[0].version == 1 and events[-1].version == len(events)
-        if not is_told:
-            events = await self._log.read(workflow)
-        if not events:
-            raise WorkflowNotFound(workflow)
-        view = fold(workflow, events)
+        view = fold(workflow, events) if is_told else await load_view(self._log, workflow)
         view.touched.add(ALL)
         definition = await self._log.get_definition(view.definition_digest)
         return self.holdings.add(Held(view, definition, is_proven=not is_told))

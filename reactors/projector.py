@@ -15,7 +15,10 @@ from redis import exceptions
 
 from ..core.definition import Definition
 from ..core.log import EventLog
+from ..projections.catalogue import WRITTEN as WRITTEN_SCHEMAS
 from ..projections.documents import document, encode
+from ..projections.snapshots import SCHEMA as SNAPSHOT_SCHEMA
+from ..projections.snapshots import encode_snapshot, is_due
 from ..projections.workflow import WorkflowView
 
 log = structlog.get_logger()
@@ -37,6 +40,8 @@ class Projector:
         self._log = log
         self._partition = partition
         self._dirty: dict[str, _Shown] = {}
+        #: Versions of the last snapshots of long logs.
+        self._snapshots: dict[str, int] = {}
         self._wake = anyio.Event()
 
     def mark(self, view: WorkflowView, definition: Definition) -> None:
@@ -95,13 +100,29 @@ class Projector:
             "steps": [encode(step).decode() for step in whole.steps],
             "jobs": by_step,
             "created": view.created_ms,
-            **(self._lifetimes(view) if view.ended else {}),
+            "schema": WRITTEN_SCHEMAS,
+            **self._snapshot(view),
+            **(self._lifetimes(view, definition) if view.ended else {}),
         }
 
-    def _lifetimes(self, view: WorkflowView) -> dict[str, object]:
+    def _snapshot(self, view: WorkflowView) -> dict[str, object]:
+        """A snapshot of a view whose log has become long; of an ended one the last is enough."""
+        last = self._snapshots.get(view.id, 0)
+        if view.ended:
+            self._snapshots.pop(view.id, None)
+            return {}
+        every = self._log.settings.snapshot_every
+        if not view.digest or not is_due(view.version, last, every):
+            return {}
+        self._snapshots[view.id] = view.version
+        data = encode_snapshot(view).decode()
+        return {"snapshot": {"digest": view.digest, "view": data, "schema": SNAPSHOT_SCHEMA}}
+
+    def _lifetimes(self, view: WorkflowView, definition: Definition) -> dict[str, object]:
         settings = self._log.settings
         return {
-            "log_ttl_ms": int(settings.log_ttl * 1000),
-            "state_ttl_ms": int(settings.state_ttl * 1000),
+            "log_ttl_ms": int((definition.log_ttl_s or settings.log_ttl) * 1000),
+            "state_ttl_ms": int((definition.state_ttl_s or settings.state_ttl) * 1000),
             "logs": list(view.jobs),
+            **({"is_archived": True} if settings.archive else {}),
         }

@@ -198,11 +198,16 @@ class _Progress:
         position = self.decision.add(
             e.StepScheduled(spec.id, tasks=len(found), queued=min(len(found), CHUNK)), cause
         )
-        if found:
+        if self._is_open(spec, len(found)):
             self._queue(spec, found, 0, position, args)
         else:
-            self.done[spec.id] = self.decision.add(e.StepCompleted(spec.id), position)
+            failed = len(self.view.step(spec.id).failures)
+            self.done[spec.id] = self.decision.add(e.StepCompleted(spec.id, failed), position)
             self._advance_dependents(spec)
+
+    def _is_open(self, spec: StepSpec, total: int) -> bool:
+        """Whether any task of a step about to begin has yet to run."""
+        return total > len(self.view.step(spec.id).reused)
 
     def _cause_of(self, spec: StepSpec) -> int | None:
         """The completion that the step waited for last."""
@@ -223,9 +228,9 @@ class _Progress:
         queued = first + CHUNK
         if queued < len(found) and self.view.step(spec.id).waiting + CHUNK < AHEAD:
             self.decision.is_whole = False
-        tasks = [
-            (i, 1, bytes(found[i]).decode()) for i in range(first, min(first + CHUNK, len(found)))
-        ]
+        last = min(queued, len(found))
+        indexes = self.view.step(spec.id).to_run(first, last)
+        tasks = [(index, 1, bytes(found[index]).decode()) for index in indexes]
         self._put(spec, tasks, cause, args, 0)
 
     def _put(

@@ -126,8 +126,9 @@ class _Look:
         story, entries = tell(workflow, [*raw, *news], graph)
         check_kept(story, kept)
         check_projections(story, entries, kept)
+        waits = await self._reader.is_archivable(workflow)
         lifetimes = await self._reader.lifetimes(workflow, parts)
-        check_leftovers(story, lifetimes, imported=kept.is_imported)
+        check_leftovers(story, lifetimes, imported=kept.is_imported, is_archivable=waits)
         self._stories[workflow], self._kept[workflow] = story, kept
         self._digests[workflow] = [entry.digest for entry in entries]
 

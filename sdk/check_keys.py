@@ -106,6 +106,10 @@ class KeyReader:
             left: list[int] = await pipe.execute()
         return {part: ms for part, ms in zip(names, left, strict=True) if ms != -2}
 
+    async def is_archivable(self, workflow: str) -> bool:
+        key = self._keys.flow(self._keys.partition(workflow), "archivable")
+        return await self._redis.zscore(key, workflow) is not None
+
     async def counters(self, graphs: Mapping[str, Graph]) -> Counters | None:
         """What is counted, and what there is of workflows under way, at one moment.
 
@@ -163,10 +167,15 @@ class KeyReader:
             orphans=await self._ranked(self._keys.flow(number, "orphans")),
         )
         statuses = f"flow:{number}:workflows:"
+        by_name, by_tag = f"flow:{number}:named:", f"flow:{number}:tagged:"
         for name in names:
             key = self._keys.prefix + name
             if name.startswith(statuses):
                 found.by_status[name.removeprefix(statuses)] = await self._ranked(key)
+            elif name.startswith(by_name):
+                found.by_name[name.removeprefix(by_name)] = await self._ranked(key)
+            elif name.startswith(by_tag):
+                found.by_tag[name.removeprefix(by_tag)] = await self._ranked(key)
             elif (session := _SESSION.fullmatch(name)) and int(session[1]) == number:
                 found.holdings[session[2]] = _numbers(await self._redis.hgetall(key))
             elif (lane := _LANE.fullmatch(name)) and int(lane[1]) == number:

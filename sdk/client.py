@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,10 +33,13 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import encode
 from ..core.settings import Settings
-from ..projections.histories import tolerant_fold
+from ..projections import histories
+from ..projections.snapshots import load_view
 from ..projections.workflow import WorkflowView
-from .creation import NewRun, command, create_run
+from .archives import read_tombstone, remove_file
+from .creation import NewRun, about_of, check_tags, command, create_run
 from .graph import WorkflowCode
+from .tracing import current_traceparent
 
 ACTIVE = ["created", "running", "paused"]
 #: What a full queue tells its callers, seconds.
@@ -44,10 +48,7 @@ RETRY_AFTER = 5.0
 
 async def read_view(log: EventLog, workflow: str) -> WorkflowView:
     """Fold the log of a run; what is damaged of it is passed over. Raises WorkflowNotFound."""
-    events = await log.read(workflow)
-    if not events:
-        raise WorkflowNotFound(workflow)
-    return tolerant_fold(workflow, events)[0]
+    return await load_view(log, workflow, advance=histories.advance)
 
 
 class Prepared(msgspec.Struct):
@@ -59,6 +60,9 @@ class Prepared(msgspec.Struct):
     items: dict[str, msgspec.Raw]
     workflow: str
     key: str | None = None
+    tags: dict[str, str] = {}
+    #: The span that it is started in.
+    traceparent: str = ""
 
 
 def prepare(
@@ -68,6 +72,7 @@ def prepare(
     settings: Settings,
     *,
     key: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Check and encode what a run starts with; the same idempotency key means the same run.
 
@@ -80,16 +85,26 @@ def prepare(
         name: encode(value, what=f"input {name!r} of {label}", limit=limit)
         for name, value in inputs.items()
     }
-    items = {
+    items = items_of_code(code, inputs, settings)
+    made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
+    _check_types(code, inputs)
+    checked = check_tags(tags or {})
+    caller = current_traceparent()
+    return Prepared(code, made, encoded, items, new_workflow_id(key), key, checked, caller)
+
+
+def items_of_code(
+    code: WorkflowCode, inputs: dict[str, Any], settings: Settings
+) -> dict[str, msgspec.Raw]:
+    """The items of fan-outs over a callable, by step. Raises PayloadError, DefinitionError."""
+    limit = settings.payload_limit
+    return {
         step.id: encode(
             _listed(code, step.id, step.items(inputs)), what=f"items of {step.id!r}", limit=limit
         )
         for step in code.steps.values()
         if step.items
     }
-    made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
-    _check_types(code, inputs)
-    return Prepared(code, made, encoded, items, new_workflow_id(key), key)
 
 
 def _listed(code: WorkflowCode, step: str, items: Any) -> Any:
@@ -128,7 +143,7 @@ async def create(log: EventLog, run: Prepared, *, lane: str = SHARED) -> str:
     return run.workflow
 
 
-def new_run_of(run: Prepared, *, tags: dict[str, str] | None = None, start: bool = True) -> NewRun:
+def new_run_of(run: Prepared, *, start: bool = True) -> NewRun:
     return NewRun(
         workflow=run.workflow,
         definition=run.code.definition,
@@ -136,9 +151,10 @@ def new_run_of(run: Prepared, *, tags: dict[str, str] | None = None, start: bool
         init=run.init,
         inputs=run.inputs,
         items=run.items,
-        tags=tags or {},
+        tags=run.tags,
         start=start,
         key=run.key,
+        traceparent=run.traceparent,
     )
 
 
@@ -164,10 +180,18 @@ async def delete(log: EventLog, workflow: str, *, version: int | None = None) ->
     Raises Refused while it is under way, WorkflowNotFound.
     """
     view = await read_view(log, workflow)
+    archived = await read_tombstone(log, workflow)
     outcome = await log.scripts.delete(
-        workflow, steps=list(view.steps), jobs=list(view.jobs), version=version
+        workflow,
+        steps=list(view.steps),
+        jobs=list(view.jobs),
+        about=about_of(view.name, view.tags),
+        version=version,
     )
-    return check_outcome(workflow, outcome, version)
+    check_outcome(workflow, outcome, version)
+    if archived:
+        await remove_file(log, archived)
+    return outcome
 
 
 async def cancel(

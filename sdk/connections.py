@@ -18,6 +18,7 @@ import msgspec
 from ..core.embedded import ensure
 from ..core.log import EventLog
 from ..core.settings import Settings, load_settings
+from .archives import Archived
 
 
 @asynccontextmanager
@@ -35,6 +36,7 @@ async def _open(settings: Settings) -> EventLog:
     log = EventLog(settings, await _url(settings))
     try:
         await log.open()
+        log.archive = Archived(log)
     except BaseException:
         await log.close()
         raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +18,18 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import NULL, encode
 from ..core.registrations import InputSpec, Registration, register
+from ..core.settings import Settings
+from ..core.tracing import begin_trace
 from .container_graph import items_of, registration_of_graph
 from .containers import EXECUTOR
 from .graph import WorkflowCode
 
 _encode = msgspec.json.Encoder().encode
+
+#: Most tags of a run; a key has no colon, as `key:value` is how others write them.
+MOST_TAGS = 50
+TAG_KEY = re.compile(r"[^:\x00-\x1f]{1,64}")
+TAG_VALUE = re.compile(r"[^\x00-\x1f]{0,256}")
 
 
 class NewRun(msgspec.Struct, kw_only=True):
@@ -37,6 +47,12 @@ class NewRun(msgspec.Struct, kw_only=True):
     key: str | None = None
     #: Whose code runs its steps: the name under which workers claim them.
     executor: str = ""
+    #: Of a fork: where it comes from, the events of what it takes over, and its state.
+    forked_from: e.ForkedFrom | None = None
+    reused: list[e.Event] = []
+    state: dict[str, str] = {}
+    #: The span of who starts it, W3C; empty when there is none.
+    traceparent: str = ""
 
 
 async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> CommandOutcome:
@@ -51,12 +67,18 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
         blobs,
         msgspec.Raw(_encode(run.items)),
         run.tags,
+        run.forked_from,
     )
-    events: list[e.Event] = [created, e.WorkflowStarted()] if run.start else [created]
+    rest: list[e.Event] = [*run.reused, *([e.WorkflowStarted()] if run.start else [])]
+    trace = trace_of(run.workflow, run.traceparent, log.settings)
+    events = [msgspec.structs.replace(created, trace=trace), *rest]
     guard: dict[str, Any] = {
         "key": run.key or new_key(),
+        # The same request again may come from another span.
+        "content": _content([created, *rest]),
         "status": "running" if run.start else "created",
         "meta": _meta(run, lane),
+        "state": run.state,
     }
     outcome = await command(log, run.workflow, events, **guard)
     if isinstance(outcome, Undefined):
@@ -65,18 +87,39 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
     return outcome
 
 
+def trace_of(workflow: str, traceparent: str, settings: Settings) -> e.Trace | None:
+    """What a run records of tracing, when the span of this traceparent starts it."""
+    joined = settings.trace_caller == "parent"
+    return begin_trace(workflow, traceparent, joined=joined, environ=os.environ)
+
+
 async def command(
-    log: EventLog, workflow: str, events: list[e.Event], *, key: str | None, **guard: Any
+    log: EventLog,
+    workflow: str,
+    events: list[e.Event],
+    *,
+    key: str | None,
+    content: str | None = None,
+    **guard: Any,
 ) -> CommandOutcome:
-    encoded = [(event.type, e.encode_event(event)) for event in events]
-    content = digest("\n".join(data for _, data in encoded).encode())
     return await log.scripts.append(
-        workflow, key=key or new_key(), content=content, events=encoded, by="client", **guard
+        workflow,
+        key=key or new_key(),
+        content=content or _content(events),
+        events=[(event.type, e.encode_event(event)) for event in events],
+        by=log.writer,
+        **guard,
     )
+
+
+def _content(events: Sequence[e.Event]) -> str:
+    """What is compared when an idempotency key comes again."""
+    return digest("\n".join(map(e.encode_event, events)).encode())
 
 
 def _meta(run: NewRun, lane: str) -> dict[str, Any]:
     definition = run.definition
+    about = about_of(definition.name, run.tags)
     queues = sorted({step.queue for step in definition.steps})
     name = run.executor or definition.name
     meta: dict[str, Any] = {
@@ -84,6 +127,7 @@ def _meta(run: NewRun, lane: str) -> dict[str, Any]:
         "name": name,
         "definition": definition.digest,
         "queues": queues,
+        "about": about,
     }
     if definition.priority:
         meta["priority"] = definition.priority
@@ -92,6 +136,28 @@ def _meta(run: NewRun, lane: str) -> dict[str, Any]:
     if definition.timeout_s:
         meta["timeout_ms"] = int(definition.timeout_s * 1000)
     return meta
+
+
+def about_of(name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """What a run is listed under, as the scripts take it."""
+    return {"name": name, **({"tags": sorted(tags.items())} if tags else {})}
+
+
+def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+    """Raises InputError for what is no tag."""
+    if len(tags) > MOST_TAGS:
+        raise InputError(f"expected at most {MOST_TAGS} tags, got {len(tags)}")
+    for key, value in tags.items():
+        if not (isinstance(key, str) and TAG_KEY.fullmatch(key)):
+            raise InputError(
+                f"expected the key of a tag to have 1 to 64 characters, none of them a colon, "
+                f"got {key!r}"
+            )
+        if not (isinstance(value, str) and TAG_VALUE.fullmatch(value)):
+            raise InputError(
+                f"expected tag {key!r} to be a text of at most 256 characters, got {value!r}"
+            )
+    return dict(tags)
 
 
 async def _store_inputs(

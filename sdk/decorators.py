@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from ..core.definition import NAME, NAME_RULE, Backoff, Concurrency, Quorum, Retry
+from ..core.durations import parse_duration
 from ..core.errors import DefinitionError
 from .graph import PARALLEL, STEP, OnFailure, Over, ParallelMark, StepMark, build
 from .handle import Handle, SyncHandle
-from .registry import CODE, INIT, register
+from .registry import CODE, INIT, code_of, register
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,28 +29,39 @@ class Workflow:
 
         The last step's result; a dict by step when several steps end the graph. Raises
         WorkflowFailed with step, task, cause and the last lines of the agent that failed.
+        `tags={"team": "search"}` tags the run, unless a step has an input of that name.
         """
         from .runner import run
 
-        return run(self, inputs)
+        return run(self, *split_tags(self, inputs))
 
     async def arun(self, **inputs: Any) -> Any:
         """`run` for async callers."""
         from .runner import arun
 
-        return await arun(self, inputs)
+        return await arun(self, *split_tags(self, inputs))
 
     def start(self, **inputs: Any) -> SyncHandle:
         """Create and start a run for whoever serves the definition; return its handle at once."""
         from .runner import start
 
-        return start(self, inputs)
+        return start(self, *split_tags(self, inputs))
 
     async def astart(self, **inputs: Any) -> Handle:
         """`start` for async callers."""
         from .runner import astart
 
-        return await astart(self, inputs)
+        return await astart(self, *split_tags(self, inputs))
+
+
+def split_tags(workflow: object, inputs: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """(inputs, tags): `tags` are those of the run, unless a step takes an input of that name."""
+    definition = code_of(type(workflow)).definition
+    binds = [bind for step in definition.steps for bind in step.binds.values()]
+    binds += [step.parallel.over for step in definition.steps if step.parallel]
+    if "tags" not in inputs or any(bind.input == "tags" for bind in binds):
+        return inputs, None
+    return {name: value for name, value in inputs.items() if name != "tags"}, inputs["tags"]
 
 
 RESERVED = ("run", "arun", "start", "astart")
@@ -62,12 +74,16 @@ def workflow(
     max_parallel: int | None = None,
     priority: int = 0,
     queue: str = "default",
+    log_ttl: float | str | None = None,
+    state_ttl: float | str | None = None,
 ) -> Callable[[C], C]:
     """Make a class a workflow; without a name the class's own is used.
 
     A run fails when it takes longer than `timeout` seconds; at most `max_parallel` of its tasks run
     at a time. Runs of a higher `priority` (0 to 9) are served first. `queue` is that of its steps:
-    a name that operators can limit (`agentainer queue set`). Raises DefinitionError when its steps
+    a name that operators can limit (`agentainer queue set`). After its end a run's log is kept for
+    `log_ttl` and its state for `state_ttl`, seconds or texts such as "7d"; without them as
+    AGENTAINER_LOG_TTL and AGENTAINER_STATE_TTL say. Raises DefinitionError when its steps
     do not make a runnable graph.
     """
     if isinstance(name, type):
@@ -75,6 +91,7 @@ def workflow(
             name.__name__, "write @workflow(name=…) or @workflow(), with brackets"
         )
     _check_positive("@workflow", timeout=timeout, max_parallel=max_parallel)
+    log_ttl_s, state_ttl_s = _duration(log_ttl=log_ttl), _duration(state_ttl=state_ttl)
     if priority not in range(10):
         raise DefinitionError("@workflow", f"priority is 0 to 9, got {priority!r}")
     frame = inspect.currentframe()
@@ -94,6 +111,8 @@ def workflow(
             max_parallel=max_parallel,
             priority=priority,
             queue=check_queue(queue),
+            log_ttl_s=log_ttl_s,
+            state_ttl_s=state_ttl_s,
         )
         register(code)
         setattr(cls, CODE, code)
@@ -205,6 +224,19 @@ def _word(rule: RetryRule) -> str:
     if isinstance(rule, type):
         return rule.__name__
     return f"exit:{rule}" if isinstance(rule, int) else rule
+
+
+def _duration(**given: float | str | None) -> float | None:
+    """Seconds. Raises DefinitionError."""
+    ((name, value),) = given.items()
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise DefinitionError("@workflow", f"{name}: {error}") from error
+    _check_positive("@workflow", **{name: seconds})
+    return seconds
 
 
 def _check_positive(place: str, **values: float | None) -> None:

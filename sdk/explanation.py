@@ -55,7 +55,11 @@ class _Explainer:
     ) -> None:
         self._view, self._definition, self._facts = view, definition, facts
         self._now_ms = now_ms
-        self._paused_ms = 0
+        #: The last events that paused the run and asked for its end.
+        self._paused: e.Recorded | None = None
+        self._cancelled: e.Recorded | None = None
+        #: When a task that sleeps wakes up, by step and index.
+        self._wakes_ms: dict[tuple[str, int], float] = {}
         #: When a task is tried again, by step and index.
         self._retry_ms: dict[tuple[str, int], int] = {}
         #: Version of the event that settled each step.
@@ -66,7 +70,13 @@ class _Explainer:
     def _note(self, recorded: e.Recorded) -> None:
         match recorded.event:
             case e.WorkflowPaused():
-                self._paused_ms = recorded.ts
+                self._paused = recorded
+            case e.WorkflowCancelRequested():
+                self._cancelled = recorded
+            case e.EffectRecorded(step=step, index=index, kind="sleep", value=value):
+                self._wakes_ms[step, index] = 1000 * float(msgspec.json.decode(value))
+            case e.EffectRecorded(step=step, index=index):
+                self._wakes_ms.pop((step, index), None)
             case e.TaskRetried(step=step, index=index, delay_ms=delay_ms):
                 self._retry_ms[step, index] = recorded.ts + delay_ms
             case e.StepCompleted(step=step) | e.StepFailed(step=step) | e.StepCancelled(step=step):
@@ -85,15 +95,16 @@ class _Explainer:
                 text = f"It runs: {_join(self._busy()) or 'its next step is about to begin'}."
             case "paused":
                 text = (
-                    f"It is paused since {iso(self._paused_ms)}; go on with "
+                    f"It is paused{_by(self._paused)}; go on with "
                     f"`agentainer workflow resume {view.id}`."
                 )
             case "failing":
                 text = f"It is failing and lets what runs come to its end{self._left()}."
             case "cancelling":
-                text = f"It is being cancelled{_because(view.reason)}{self._left()}."
+                by = _by(self._cancelled)
+                text = f"It is being cancelled{by}{_because(view.reason)}{self._left()}."
             case "cancelled":
-                text = f"It was cancelled{_because(view.reason)}."
+                text = f"It was cancelled{_by(self._cancelled)}{_because(view.reason)}."
             case "failed":
                 text = f"It failed: {self._failure()}."
         return Reason(text, root=view.status == "paused")
@@ -195,6 +206,9 @@ class _Explainer:
     def _task(self, spec: StepSpec, step: StepView, index: int, task: TaskView) -> str:
         place = f"Task {index}" if spec.parallel else "It"
         match task.status:
+            case "running" if (left_ms := self._sleeps(spec.id, index)) > 0:
+                wakes = iso(self._now_ms + int(left_ms))
+                return f"{place} sleeps for another {left_ms / 1000:.1f} s, until {wakes}."
             case "running":
                 since = f"since {self._since(task.started_ms)}{_attempt(spec, task)}"
                 agents = [
@@ -217,6 +231,10 @@ class _Explainer:
                 return f"{place} was lost with {task.worker} and is given to another worker."
             case _:
                 return ""
+
+    def _sleeps(self, step: str, index: int) -> float:
+        """How long a task will go on sleeping, ms."""
+        return self._wakes_ms.get((step, index), 0) - self._now_ms
 
     def _agent(self, job: JobView) -> str:
         if job.status != "requested":
@@ -242,6 +260,14 @@ def _unmet(step: StepView) -> str:
 def _progress(step: StepView) -> str:
     of = f", {step.completed} of {step.total} tasks done" if step.total > 1 else ""
     return f"step {step.id} ({step.status}{of})"
+
+
+def _by(recorded: e.Recorded | None) -> str:
+    """When it was asked for, and by whom."""
+    if recorded is None:
+        return ""
+    by = f", by {recorded.by}" if recorded.by else ""
+    return f" ({iso(recorded.ts)}{by})"
 
 
 def _because(reason: str) -> str:

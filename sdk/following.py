@@ -105,16 +105,19 @@ class WorkflowFollower:
         if await self._is_rolled_back():
             self._version, self._digest = 0, ""
             yield Message("0", word="resync")
-        while events := await self._log.read(self._workflow, after=self._version, limit=PAGE):
+        while events := await self._read(self._version, PAGE):
             for recorded in events:
                 for message in self._pass(about, recorded):
                     yield message
+
+    async def _read(self, after: int, limit: int) -> list[Recorded]:
+        return await self._log.read(self._workflow, after=after, limit=limit, archived=True)
 
     async def _is_rolled_back(self) -> bool:
         """Whether the log is not the one that we have read so far."""
         if not self._version:
             return False
-        there = await self._log.read(self._workflow, after=self._version - 1, limit=1)
+        there = await self._read(self._version - 1, 1)
         if not there:
             return True
         self._ended = self._ended or there[0].type in TERMINAL
@@ -240,7 +243,7 @@ class Follower:
         """What one workflow has above a version, up to the moment from which the feeds tell."""
         about = await self._feed.abouts.get(at.workflow)
         while self._wanted.takes(about):
-            events = await self._log.read(at.workflow, after=at.version, limit=PAGE)
+            events = await self._log.read(at.workflow, after=at.version, limit=PAGE, archived=True)
             for recorded in events:
                 if recorded.ts > at.until_ms:
                     return

@@ -130,6 +130,8 @@ def build(
     max_parallel: int | None = None,
     priority: int = 0,
     queue: str = "default",
+    log_ttl_s: float | None = None,
+    state_ttl_s: float | None = None,
 ) -> WorkflowCode:
     """Read a class. `scope` are the local names its annotations may use.
 
@@ -143,7 +145,8 @@ def build(
         builder = _StepBuilder(name, step_id, attribute, function, mark, ids, scope, queue)
         specs.append(builder.spec)
         codes[step_id] = builder.code
-    definition = check(Definition(name, tuple(specs), timeout_s, max_parallel, priority))
+    limits = (timeout_s, max_parallel, priority, log_ttl_s, state_ttl_s)
+    definition = check(Definition(name, tuple(specs), *limits))
     return WorkflowCode(cls, definition, codes, reference(cls))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import anyio
 
@@ -15,10 +15,11 @@ from ..core.events import TERMINAL, Recorded
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..projections.documents import WorkflowDocument, document
-from . import client
+from . import client, forking
 from .client import read_view as read_view
 from .connections import shared
 from .execution import load
+from .fork_plan import Changes, wish_of
 from .portal import call, iterate
 from .task import read_state
 
@@ -78,6 +79,16 @@ class Handle:
         log = await shared(self._settings)
         await client.cancel(log, self.id, reason=reason)
 
+    async def fork(self, **wish: Unpack[Changes]) -> Handle:
+        """Start a run that takes over what this one did and runs the rest; see `Changes`.
+
+        Raises InputError for what is not there, Refused when nothing would run again.
+        """
+        log = await shared(self._settings)
+        wanted = wish_of(wish, self._settings)
+        planned = await forking.plan(log, self.id, wanted)
+        return Handle(await forking.fork(log, planned, wanted), self._settings)
+
 
 class SyncHandle:
     """A run, for plain callers."""
@@ -117,11 +128,19 @@ class SyncHandle:
         """Stop its agents and end it; returns when that is accepted. Raises Refused."""
         call(self._handle.cancel, reason)
 
+    def fork(self, **wish: Unpack[Changes]) -> SyncHandle:
+        """Start a run that takes over what this one did and runs the rest; see `Handle.fork`."""
+        return SyncHandle(call(partial(self._handle.fork, **wish)))
+
 
 async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> AsyncIterator[Recorded]:
     """Events above `after` until the one that ends the run; nothing when that has passed."""
     last = await log.read_last(workflow)
     if last.type in TERMINAL and after >= last.version:
+        return
+    if last.type in TERMINAL:
+        for recorded in await log.read(workflow, after=after, archived=True):
+            yield recorded
         return
     async for batch in log.follow(workflow, after=after):
         for recorded in batch:

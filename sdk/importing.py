@@ -11,10 +11,12 @@ from ..core.ids import digest
 from ..core.log import EventLog
 from ..core.tail import Entry
 from ..projections.bundle import encode_history
+from ..projections.catalogue import WRITTEN
 from ..projections.documents import document, encode
 from ..projections.histories import History, Problem
 from ..projections.state import whole
 from ..projections.workflow import WorkflowView
+from .creation import about_of
 
 #: Entries, and bytes of values, that one call carries at most.
 ENTRIES, BYTES = 1000, 1024 * 1024
@@ -105,6 +107,8 @@ class _Facts:
             "graph": history.definition_json.decode(),
             "log_ttl_ms": int(log_ttl * 1000),
             "state_ttl_ms": int(state_ttl * 1000),
+            "schema": WRITTEN,
+            "about": about_of(view.name, view.tags),
         }
 
 

@@ -21,6 +21,7 @@ from ..reactors.session import Session
 from ..reactors.share import Share
 from ..reactors.tenure import Tenures
 from .graph import WorkflowCode
+from .retention import Retention
 from .worker import Worker
 
 Main = Callable[[], Coroutine[Any, Any, None]]
@@ -105,6 +106,7 @@ class PartitionRoles:
     def _add_janitor(self) -> None:
         self._add_session("janitor")
         self._mains.append(Janitor(self._log, partition=self._partition).run)
+        self._mains.append(Retention(self._log, partition=self._partition).run)
 
     def _add_worker(self) -> None:
         worker = Worker(

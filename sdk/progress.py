@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Literal
 
@@ -44,11 +45,15 @@ class Progress:
         self._mode = choose_mode(setting)
         self._console = Console(stderr=True, highlight=False)
         self._live: Live | None = None
+        self._view = WorkflowView(workflow)
         self._printed: dict[str, str] = {}
 
     def __enter__(self) -> Progress:
         if self._mode == "live":
-            self._live = Live(console=self._console, refresh_per_second=8, transient=False)
+            # Drawn when it is time to, however often it is shown a new state.
+            self._live = Live(
+                console=self._console, refresh_per_second=8, get_renderable=self._table
+            )
             self._live.start()
         return self
 
@@ -62,9 +67,8 @@ class Progress:
             self._live.stop()
 
     def show(self, view: WorkflowView) -> None:
-        if self._live:
-            self._live.update(self._table(view))
-        elif self._mode == "plain":
+        self._view = view
+        if self._mode == "plain":
             self._print(view)
 
     def interrupted(self, reference: str) -> None:
@@ -74,8 +78,10 @@ class Progress:
             f"Give up: agentainer workflow cancel {self._id}"
         )
 
-    def _table(self, view: WorkflowView) -> Table:
-        took = _seconds(view.started_ms, view.ended_ms or view.updated_ms)
+    def _table(self) -> Table:
+        view = self._view
+        now_ms = view.ended_ms or max(view.updated_ms, int(time.time() * 1000))
+        took = _seconds(view.started_ms, now_ms)
         title = f"{view.name}  [dim]{view.id}[/dim]  {view.status}  {took}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for column in ("step", "status", "tasks", "agents", "time"):
@@ -86,7 +92,7 @@ class Progress:
                 Text(step.status, style=COLOURS[step.status]),
                 tasks_text(step),
                 agents_text(view, step),
-                _seconds(step.started_ms, step.ended_ms or view.updated_ms),
+                _seconds(step.started_ms, step.ended_ms or now_ms),
             )
         return table
 

@@ -7,6 +7,7 @@ partition adopts the workflow where it stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -29,8 +30,10 @@ from ..reactors.leftovers import remove_leftovers
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
+from ..reactors.tracer import open_tracer
 from . import client
 from .connections import connect, shared
+from .creation import trace_of
 from .execution import Run
 from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
@@ -39,39 +42,50 @@ from .progress import Progress
 from .registry import code_of, init_of, refuse_while_loading
 from .worker import Worker
 
+Tags = Mapping[str, str] | None
 
-def run(workflow: object, inputs: dict[str, Any]) -> Any:
+
+def run(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> Any:
     refuse_while_loading()
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
-        return run_loop(lambda: arun(workflow, inputs))
+        return run_loop(lambda: arun(workflow, inputs, tags=tags))
     raise FlowError("run() blocks; inside a running event loop write `await wf.arun(…)`")
 
 
-async def arun(workflow: object, inputs: dict[str, Any], settings: Settings | None = None) -> Any:
+async def arun(
+    workflow: object,
+    inputs: dict[str, Any],
+    settings: Settings | None = None,
+    *,
+    tags: Tags = None,
+) -> Any:
     settings = settings or load_settings()
     log_to_stderr(settings)
-    prepared = _prepare(workflow, inputs, settings)
+    prepared = _prepare(workflow, inputs, settings, tags)
     async with connect(settings) as log:
         runner = _Runner(log, prepared, workflow)
         return await runner.run()
 
 
-def start(workflow: object, inputs: dict[str, Any]) -> SyncHandle:
+def start(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> SyncHandle:
     refuse_while_loading()
-    return SyncHandle(call(astart, workflow, inputs))
+    return SyncHandle(call(astart, workflow, inputs, tags))
 
 
-async def astart(workflow: object, inputs: dict[str, Any]) -> Handle:
+async def astart(workflow: object, inputs: dict[str, Any], tags: Tags = None) -> Handle:
     settings = load_settings()
-    prepared = _prepare(workflow, inputs, settings)
+    prepared = _prepare(workflow, inputs, settings, tags)
     log = await shared(settings)
     return Handle(await client.create(log, prepared), settings)
 
 
-def _prepare(workflow: object, inputs: dict[str, Any], settings: Settings) -> client.Prepared:
-    return client.prepare(code_of(type(workflow)), init_of(workflow), inputs, settings)
+def _prepare(
+    workflow: object, inputs: dict[str, Any], settings: Settings, tags: Tags
+) -> client.Prepared:
+    code, init = code_of(type(workflow)), init_of(workflow)
+    return client.prepare(code, init, inputs, settings, tags=tags)
 
 
 class _Runner:
@@ -107,7 +121,9 @@ class _Runner:
             capacity=Capacity(log.settings.agent_slots, log.settings.agent_memory),
         )
         inputs = {name: decode(value) for name, value in prepared.inputs.items()}
-        self._worker.runs.keep(self.id, Run(workflow, inputs))
+        trace = trace_of(self.id, prepared.traceparent, log.settings)
+        self._worker.runs.keep(self.id, Run(workflow, inputs, trace=trace))
+        self._tracer = open_tracer(log, partition)
         self._progress = Progress(self.id, prepared.code.definition, log.settings.progress)
 
     async def run(self) -> Any:
@@ -115,6 +131,8 @@ class _Runner:
         try:
             await self._lane.acquire()
             await self._lane.open_feed()
+            if self._tracer:
+                await self._tracer.open()
             await client.create(self._log, self._prepared, lane=self._lane.name)
             created = True
             await self._carry()
@@ -132,12 +150,16 @@ class _Runner:
             tasks.start_soon(self._clock.run)
             tasks.start_soon(self._worker.run)
             tasks.start_soon(self._launcher.run)
+            if self._tracer:
+                tasks.start_soon(self._tracer.run)
             with self._progress:
                 await self._engine.stopped.wait()
                 # Ended, or the lane was lost and somebody else carries on: the log tells.
                 await wait_ended(self._log, self.id)
             with anyio.move_on_after(self._log.settings.lease):
                 await self._launcher.drain()
+            if self._tracer:
+                await self._tracer.finish()
             tasks.cancel_scope.cancel()
 
     async def _let_go(self, created: bool, ended: bool) -> None:

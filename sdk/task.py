@@ -63,6 +63,7 @@ class Task:
         "step",
         "threads",
         "token",
+        "trace",
         "worker",
         "workflow",
     )
@@ -93,6 +94,7 @@ class Task:
         self.worker = worker
         self._slots = slots
         self.inputs: dict[str, Any] = {}
+        self.trace: e.Trace | None = None
         #: Set when the task was cancelled or its claim lost.
         self.revoked = False
         #: Effects of one series are shared: of all attempts, or of one when each begins anew.
@@ -146,7 +148,7 @@ class Task:
         series = f"@{self._series}" if self._series > 1 else ""
         return f"{kind}:{self.step}:{self.index}{series}:{name}:{occurrence}"
 
-    async def once(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+    async def once(self, name: str, make: Callable[[], Awaitable[Any]], *, kind: str = "") -> Any:
         """The recorded value of this name and occurrence; made and recorded the first time."""
         self.check()
         effect = self._effect("run", name, self._count("run", name))
@@ -164,6 +166,7 @@ class Task:
             effect=effect,
             name=_encode(name).decode(),
             value=bytes(value).decode(),
+            kind=kind,
         )
         if isinstance(stands, Lost):
             self.lose()

@@ -22,6 +22,7 @@ from ..projections.histories import History, advance
 from ..projections.workflow import WorkflowView
 from ..reactors.binding import Cache
 from ..reactors.decisions import ENGINE, Decisions, Divergence, needed_payloads
+from .archives import read_tombstone
 from .histories import read_history, read_payloads
 from .live import read_live
 
@@ -73,10 +74,11 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
-    live = await read_live(log, workflow) if "projections" in parts else None
+    is_here = await read_tombstone(log, workflow) is None  # nothing is live of an archived one
+    live = await read_live(log, workflow) if "projections" in parts and is_here else None
     history = await read_history(log, workflow, entries=False)
     key = log.keys.workflow(workflow, "blobs")
-    if history.definition and parts - {"log"} and await log.redis.exists(key):
+    if is_here and history.definition and parts - {"log"} and await log.redis.exists(key):
         wanted = needed_payloads(history.definition, history.events)
         history.blobs = await read_payloads(log, workflow, wanted)
     return verify_history(history, parts, live)

@@ -96,7 +96,8 @@ async def _page(call: Call, query: EventsQuery, version: int, media_type: str) -
     items: list[CloudEvent] = []
     last, most = query.after, query.after + LOOKED_AT
     while last < min(version, most) and len(items) < query.limit:
-        for recorded in await call.log.read(call.workflow, after=last, limit=query.limit):
+        found = await call.log.read(call.workflow, after=last, limit=query.limit, archived=True)
+        for recorded in found:
             last = recorded.version
             if takes(recorded.type):
                 items.append(public(call.workflow, about, recorded).event)

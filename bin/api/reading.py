@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import WorkflowNotFound
 from ..core.events import Blob, WorkflowCompleted
 from ..core.log import EventLog
 from ..core.payloads import decode
@@ -22,9 +21,7 @@ async def read_version(log: EventLog, workflow: str) -> int:
     """The version of a workflow now. Raises WorkflowNotFound."""
     key = log.keys.workflow(workflow, "meta")
     version: bytes | None = await log.connection.call(lambda: log.redis.hget(key, "v"))
-    if version is None:
-        raise WorkflowNotFound(workflow)
-    return int(version)
+    return int(version) if version is not None else (await log.read_last(workflow)).version
 
 
 async def read_workflow(log: EventLog, workflow: str) -> Workflow:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ..core.events import Failure
 from ..projections.documents import JobDocument, StepDocument, iso
-from ..projections.listing import StepSummary, Summary
+from ..projections.summaries import StepSummary, Summary
 from ..projections.workflow import WorkflowStatus
 
 Json = Annotated[Any, Meta(description="Any JSON.")]

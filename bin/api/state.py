@@ -81,7 +81,7 @@ async def _change(call: Call, changes: list[dict[str, Any]]) -> None:
     guard = await guard_of(call)
     outcome = await call.log.scripts.write_state(
         call.workflow,
-        by="client",
+        by=call.log.writer,
         changes=changes,
         key=guard["key"] or new_key(),
         version=guard["version"],

@@ -15,8 +15,9 @@ TaskEvent = (
 def brief(event: e.Event) -> str:
     """One line: where it happened, and what a person would ask next."""
     match event:
-        case e.WorkflowCreated(name=name, code=code):
-            return f"{name} ({code})" if code else name
+        case e.WorkflowCreated(name=name, code=code, forked_from=source):
+            past = f", forked from {source.workflow} at event {source.version}" if source else ""
+            return f"{name} ({code}){past}" if code else f"{name}{past}"
         case e.WorkflowAdopted(lane=lane):
             return f"from {lane}"
         case e.WorkflowFailed(step=step, index=index, error=error):
@@ -41,6 +42,10 @@ def _step(event: e.Event) -> str:
             return f"{step}, {tasks} task{'s' if tasks != 1 else ''}"
         case e.TasksQueued(step=step, first=first, count=count):
             return f"{step}[{first}-{first + count - 1}]"
+        case e.TasksReused(step=step, tasks=reused):
+            return f"{step}, {len(reused)} of an earlier run"
+        case e.StepReused(step=step, tasks=tasks):
+            return f"{step}, {tasks} task{'s' if tasks != 1 else ''}"
         case e.StepFailed(step=step, index=index, error=error):
             return f"{_place(step, index)}: {_failure(error)}"
         case e.TaskFailed(error=error):

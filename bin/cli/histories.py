@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
+
 from ..core.errors import BundleDamaged
 from ..core.log import EventLog
 from ..projections.bundle import SUFFIX, decode_history
 from ..projections.histories import History
+from ..projections.history import Moment, look_back, parse_moment
+from ..projections.workflow import WorkflowView
 from ..sdk.histories import read_history
 from .output import say
 from .problems import Missed
@@ -46,6 +50,22 @@ def read_file(path: Path) -> History:
         return decode_history(data)
     except BundleDamaged as error:
         raise BundleDamaged(f"{path}: {error}", line=error.line, version=error.version) from None
+
+
+def moment_of(text: str, option: str) -> Moment:
+    """Raises typer.BadParameter."""
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def look(history: History, moment: Moment) -> WorkflowView:
+    """The view as it was. Raises Missed."""
+    try:
+        return look_back(history.workflow, history.events, moment)
+    except ValueError as error:
+        raise Missed(str(error)) from None
 
 
 def say_problems(history: History) -> None:

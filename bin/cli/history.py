@@ -1,105 +1,81 @@
-"""`agentainer workflow replay`, `diff`, `blame` and `why`. Runs no user code."""
+"""`agentainer workflow diff`, `blame` and `why`. Runs no user code."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import typer
 from msgspec.structs import replace
 from rich.text import Text
 
-from ..core.events import Blob
 from ..core.keys import IMPORTED, SHARED
 from ..core.log import EventLog
-from ..projections.documents import iso
+from ..projections.comparison import StepPair, compare, run_of
+from ..projections.documents import document
 from ..projections.histories import History
-from ..projections.history import (
-    Change,
-    Moment,
-    blame,
-    changes,
-    facts,
-    look_back,
-    parse_moment,
-    replay,
-)
-from ..projections.workflow import WorkflowView
+from ..projections.history import blame, changes, facts
 from ..sdk.explanation import Reason
 from ..sdk.facts import Facts
 from ..sdk.histories import read_history, read_lane
 from ..sdk.overview import Looker
 from ..sdk.why import why
-from .brief import cut
-from .histories import is_file, open_history, read_file, say_problems
-from .looking import print_workflow
-from .output import console, print_json
+from .changes import change_text
+from .histories import is_file, look, moment_of, open_history, read_file, say_problems
+from .looking import title
+from .output import Cell, coloured, console, duration, print_json, print_table
 from .problems import Missed
 from .reading import event_line, public
 from .session import find, with_log
 
-
-def show_replay(id: str, *, as_json: bool) -> None:
-    """Every event, and below it what it changed."""
-    history = open_history(id)
-    out = console()
-    for recorded, changed in replay(history.workflow, history.events):
-        if as_json:
-            print_json({**public(history.workflow, recorded), "changes": changed})
-        else:
-            typer.echo(event_line(recorded))
-            for change in changed:
-                out.print(Text("         ").append(_change(change)), soft_wrap=True)
-    history.fold()
-    say_problems(history)
+#: Columns of the comparison of two runs.
+COMPARED = ("step", "before", "after", "took before", "took after", "attempts that differ")
 
 
-def show_at(id: str, at: str, *, as_json: bool) -> None:
-    """The workflow as it was, as `status` shows it."""
-    moment = _moment(at, "--at")
+def show_diff(id: str, first: str, second: str | None, *, as_json: bool) -> None:
+    """Two moments of a workflow, or with one argument two workflows."""
+    if second is None:
+        _show_comparison(id, first, as_json=as_json)
+        return
+    moments = (moment_of(first, "FIRST"), moment_of(second, "SECOND"))
     history = open_history(id)
     history.fold()
-    view = _look_back(history, moment)
-    print_workflow(view, history, as_json=as_json, until=iso(view.updated_ms))
-    if not as_json:
-        console().print()
-        typer.echo(f"As it was after event {view.version} of {history.version}:")
-        for recorded in history.events:
-            if recorded.version == view.version:
-                typer.echo(event_line(recorded))
-        say_problems(history)
-
-
-def show_diff(id: str, first: str, second: str, *, as_json: bool) -> None:
-    moments = (_moment(first, "FIRST"), _moment(second, "SECOND"))
-    history = open_history(id)
-    history.fold()
-    before, after = (_look_back(history, moment) for moment in moments)
+    before, after = (look(history, moment) for moment in moments)
     found = changes(facts(before), facts(after))
     if as_json:
         said = {"before": before.version, "after": after.version, "changes": found}
         print_json({**said, "problems": history.problems})
         return
     for change in found:
-        console().print(_change(change), soft_wrap=True)
+        console().print(change_text(change), soft_wrap=True)
     say_problems(history)
 
 
-def _moment(text: str, option: str) -> Moment:
-    """Raises typer.BadParameter."""
-    try:
-        return parse_moment(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error
+def _show_comparison(id: str, other: str, *, as_json: bool) -> None:
+    histories = (open_history(id), open_history(other))
+    one, two = map(run_of, histories)
+    found = compare(one, two)
+    if as_json:
+        said = {"before": one.view.id, "after": two.view.id, **msgspec.structs.asdict(found)}
+        print_json({**said, "problems": [*histories[0].problems, *histories[1].problems]})
+        return
+    out = console()
+    for word, run in (("before", one), ("after", two)):
+        out.print(title(document(run.view, run.definition), None, word), soft_wrap=True)
+    out.print()
+    print_table(COMPARED, map(_pair_row, found.steps), whole=["step"])
+    out.print()
+    for change in found.changes:
+        out.print(change_text(change), soft_wrap=True)
+    for history in histories:
+        say_problems(history)
 
 
-def _look_back(history: History, moment: Moment) -> WorkflowView:
-    """Raises Missed."""
-    try:
-        return look_back(history.workflow, history.events, moment)
-    except ValueError as error:
-        raise Missed(str(error)) from None
+def _pair_row(pair: StepPair) -> list[Cell]:
+    statuses = [coloured(status) if status else "" for status in pair.statuses]
+    took = [duration(None if ms is None else ms / 1000) for ms in pair.took_ms]
+    differing = f"{pair.differing} of {pair.attempts}" if pair.differing else ""
+    return [pair.id, statuses[0], statuses[1], took[0], took[1], differing]
 
 
 def show_blame(id: str, path: str, *, as_json: bool) -> None:
@@ -118,7 +94,7 @@ def show_blame(id: str, path: str, *, as_json: bool) -> None:
         said = {"path": path, "change": change, "chain": chained}
         print_json({**said, "problems": history.problems})
         return
-    console().print(_change(change), soft_wrap=True)
+    console().print(change_text(change), soft_wrap=True)
     for recorded in chain:
         typer.echo(event_line(recorded))
     say_problems(history)
@@ -158,18 +134,3 @@ async def _facts_about(log: EventLog, workflow: str, lane: str) -> Facts:
     found = await Looker(log).look()
     mine = log.keys.partition(workflow) if lane == SHARED else None
     return replace(found, lanes=[one for one in found.lanes if one.partition == mine])
-
-
-def _change(change: Change) -> Text:
-    text = Text(change.path, style="bold").append("  ", style="default")
-    if change.before is not msgspec.UNSET:
-        text.append(_value(change.before), style="red").append(" -> ", style="default")
-    if change.after is msgspec.UNSET:
-        return text.append("gone", style="red")
-    return text.append(_value(change.after), style="green")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Blob):
-        return f"<{value.size} bytes beside the log>"
-    return value if isinstance(value, str) else cut(msgspec.json.encode(value).decode())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from rich.console import Console
 from rich.text import Text
 
 from ..core.events import Failure
@@ -17,10 +18,12 @@ from ..projections.documents import (
     job_document,
 )
 from ..projections.histories import History
-from ..projections.listing import Summary, list_workflows
+from ..projections.listing import Summary
 from ..projections.workflow import WorkflowView
-from .histories import open_history, say_problems
+from ..sdk.forking import forks_of
+from .histories import is_file, open_history, say_problems
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
+from .query import Query
 from .session import with_log
 
 #: Agents that a person is shown; JSON has them all.
@@ -31,22 +34,27 @@ STEPS = ("step", "status", "tasks", "agents", "duration")
 AGENTS = ("agent", "image", "status", "runtime", "container", "duration")
 
 
-def show_list(*, status: str | None, name: str | None, limit: int, as_json: bool) -> None:
-    found = with_log(lambda log: list_workflows(log, status=status, name=name, limit=limit))
+def show_list(query: Query, *, limit: int, as_json: bool) -> None:
+    query.check()
+    found = with_log(lambda log: query.find(log, limit))
     if as_json:
         print_json(found)
     elif found:
-        print_table(LISTED, map(_row, found), whole=["id", "status"])
+        print_list(found)
     else:
-        asked = [word for word in (status, name) if word]
+        asked = [word for word in (query.status, query.name, *(query.tags or [])) if word]
         console().print("no workflows" + (f" that are {' '.join(asked)}" if asked else ""))
+
+
+def print_list(found: Sequence[Summary], *, out: Console | None = None) -> None:
+    print_table(LISTED, map(_row, found), whole=["id", "status"], out=out)
 
 
 def _row(one: Summary) -> list[Cell]:
     return [
         one.id,
         one.name,
-        coloured(one.status),
+        coloured(one.status).append(" (archived)" if one.archived else "", style="dim"),
         f"{one.steps_done}/{len(one.steps)}",
         age(one.created_at),
         between(one.started_at, one.ended_at),
@@ -56,24 +64,35 @@ def _row(one: Summary) -> list[Cell]:
 def show_status(id: str, *, as_json: bool) -> None:
     history = open_history(id)
     view = history.fold()
-    print_workflow(view, history, as_json=as_json)
+    forks = [] if is_file(id) else with_log(lambda log: forks_of(log, view.id))
+    print_workflow(view, history, as_json=as_json, forks=forks)
     if not as_json:
         say_problems(history)
 
 
 def print_workflow(
-    view: WorkflowView, history: History, *, as_json: bool, until: str | None = None
+    view: WorkflowView,
+    history: History,
+    *,
+    as_json: bool,
+    until: str | None = None,
+    forks: Sequence[str] = (),
 ) -> None:
     """Its steps and agents, and why it failed, when it has; `until` is the moment shown, or now."""
     workflow = document(view, history.shown_definition(view))
     agents = [job_document(view, job) for job in view.jobs.values()]
     if as_json:
         whole: dict[str, Any] = {**msgspec.structs.asdict(workflow), "jobs": agents}
-        whole["problems"] = history.problems
+        whole |= {"forks": forks, "problems": history.problems}
         print_json(whole)
         return
     out = console()
-    out.print(_title(workflow, until), soft_wrap=True)
+    out.print(title(workflow, until), soft_wrap=True)
+    if source := workflow.forked_from:
+        text = f"forked from {source.workflow} after event {source.version}"
+        out.print(", ".join([text, *source.rerun, *source.changed]), soft_wrap=True)
+    if forks:
+        out.print(f"forks: {' '.join(forks)}", soft_wrap=True)
     out.print()
     print_table(STEPS, [_step_row(step, until) for step in workflow.steps])
     if agents:
@@ -84,10 +103,12 @@ def print_workflow(
         out.print(_error(workflow, workflow.error), soft_wrap=True)
 
 
-def _title(workflow: WorkflowDocument, until: str | None) -> Text:
+def title(workflow: WorkflowDocument, until: str | None, word: str = "") -> Text:
+    """One line about a workflow, as of now or until a moment, behind a word."""
     took = between(workflow.started_at, workflow.ended_at or until)
     status = coloured(workflow.status)
-    return Text.assemble((workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
+    head = (f"{word:<8}", "dim") if word else ""
+    return Text.assemble(head, (workflow.name, "bold"), f"  {workflow.id}  ", status, f"  {took}")
 
 
 def _step_row(step: StepDocument, until: str | None) -> list[Cell]:

@@ -169,6 +169,84 @@ def examine_histories(
     raise typer.Exit(0 if examine_folder(folder, definitions or [], as_json=as_json) else 1)
 
 
+@app.command()
+def projections(as_json: AsJson = False) -> None:
+    """Show how far what is kept of logs is behind them.
+
+    Documents, listings, state and snapshots, each with its schema number, its position and its
+    lag: over the workflows under way, in events and seconds, the worst and all together.
+
+    \b
+    Examples:
+      agentainer projections
+      agentainer projections --json
+    """
+    from . import projections
+
+    projections.show(as_json=as_json)
+
+
+@app.command()
+def rebuild(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="documents, listings, state or snapshots."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of this workflow.")
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--rollback", help="Put back what was live before the last rebuild.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make projections anew from the logs, compare, and switch to the new ones.
+
+    What differs is built beside what is live, and switched to workflow by workflow when all has
+    been compared; nothing that goes on meanwhile is lost, and nobody is told. When it is killed,
+    the same command goes on. What was live before is kept for three days (--rollback).
+
+    \b
+    Examples:
+      agentainer rebuild --all --dry-run
+      agentainer rebuild documents --workflow 01k9f3
+      agentainer rebuild listings --rollback
+    """
+    from . import projections
+
+    projections.make(
+        name,
+        everything=everything,
+        workflow=workflow,
+        back=back,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Archive what is due, and remove what nobody needs any more.
+
+    Finished workflows whose log's time is over go to the archive (AGENTAINER_ARCHIVE), if there is
+    one. Members of listings whose workflow is gone, what rebuilds left, and keys of workflows
+    without a log are removed. Nothing is that a log still needs.
+
+    \b
+    Examples:
+      agentainer gc --dry-run
+      agentainer gc --json
+    """
+    from . import gc
+
+    gc.run(dry_run=dry_run, as_json=as_json)
+
+
 def main() -> None:
     """Run the command. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 130 interrupted."""
     try:

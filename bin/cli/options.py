@@ -100,6 +100,41 @@ Init = Annotated[
     ),
 ]
 
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="A tag of the run. May be repeated."),
+]
+
+#: As in the listing; `projections.workflow.WorkflowStatus` has the same.
+STATUSES = "created, running, paused, failing, cancelling, completed, failed or cancelled"
+
+StatusIs = Annotated[
+    str | None,
+    typer.Option("--status", metavar="STATUS", help=f"Only those that are {STATUSES}."),
+]
+
+NameIs = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Only runs of this definition.")
+]
+
+TagIs = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="Only runs with this tag. May be repeated."),
+]
+
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="AGE|TIME", help="Only runs created since then, such as 2h or 3d."),
+]
+
+Before = Annotated[
+    str | None, typer.Option(metavar="AGE|TIME", help="Only runs created before then.")
+]
+
+OlderThan = Annotated[
+    str | None, typer.Option(metavar="AGE", help="Only runs created longer ago than this.")
+]
+
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Go on with what comes, until the workflow ends.")
 ]

@@ -44,9 +44,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def console() -> Console:
-    width = None if sys.stdout.isatty() else WIDE
-    return Console(width=width, highlight=False, markup=False)
+def console(*, stderr: bool = False) -> Console:
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else WIDE
+    return Console(width=width, highlight=False, markup=False, stderr=stderr)
 
 
 def print_table(
@@ -55,6 +55,7 @@ def print_table(
     *,
     whole: Sequence[str] = ("id",),
     spare: Sequence[str] = (),
+    out: Console | None = None,
 ) -> None:
     """Print a table as wide as the terminal.
 
@@ -66,14 +67,15 @@ def print_table(
         name: max([len(name), *(len(row[position]) for row in cells)])
         for position, name in enumerate(columns)
     }
-    shown = choose_columns(widths, spare, console().width)
+    out = out or console()
+    shown = choose_columns(widths, spare, out.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in shown:
         least = widths[name] if name in whole else None
         table.add_column(name.upper(), no_wrap=name in whole, min_width=least)
     for row in cells:
         table.add_row(*(cell for name, cell in zip(columns, row, strict=True) if name in shown))
-    console().print(table)
+    out.print(table)
 
 
 def choose_columns(widths: dict[str, int], spare: Sequence[str], width: int) -> list[str]:
@@ -91,8 +93,9 @@ def _cell(cell: Cell) -> Text:
     return text
 
 
-def coloured(status: str) -> Text:
-    return Text(status, style=_COLOURS.get(status, ""))
+def coloured(text: str, status: str | None = None) -> Text:
+    """A text in the colour of a status, or a status in its own."""
+    return Text(text, style=_COLOURS.get(status or text, ""))
 
 
 def short(container: str) -> str:

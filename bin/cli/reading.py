@@ -74,6 +74,12 @@ def event_line(recorded: Recorded) -> str:
     return f"{head}  {what:<40}  {recorded.by}" if recorded.by else f"{head}  {what}"
 
 
+def brief_line(recorded: Recorded) -> str:
+    """The same where there is little room."""
+    time = local_time(recorded.ts)[-12:]
+    return f"{recorded.version:>5} {time} {recorded.type:<18} {brief(recorded.event)}"
+
+
 def show_logs(id: str, *, step: str | None, index: int | None, follow: bool, as_json: bool) -> None:
     async def show(log: EventLog) -> None:
         workflow = await find(log, id)

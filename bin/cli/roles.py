@@ -23,6 +23,7 @@ class Only(StrEnum):
     scheduler = "scheduler"
     clock = "clock"
     janitor = "janitor"
+    tracer = "tracer"
     launcher = "launcher"
 
 
@@ -91,7 +92,8 @@ def reactors(
     """Schedule workflows, without running steps or agents.
 
     The roles are scheduler, clock and janitor unless --only says which. Several schedulers share
-    the partitions (AGENTAINER_PARTITIONS); those for which there is none stand by.
+    the partitions (AGENTAINER_PARTITIONS); those for which there is none stand by. With a scheduler
+    comes a tracer where the environment names a collector (OTEL_EXPORTER_OTLP_ENDPOINT).
 
     \b
     Examples:

@@ -18,6 +18,7 @@ from ..core.errors import RuntimeUnavailable
 from ..core.log import EventLog
 from ..core.settings import Settings
 from ..reactors.runtimes.choose import choose_runtime
+from ..reactors.tracer import TraceReactor, open_tracer
 from ..sdk.connections import connect
 from ..sdk.containers import container_code
 from ..sdk.creation import register_codes
@@ -79,6 +80,7 @@ async def run_roles(
         async with anyio.create_task_group() as sending:
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
+            tracers = start_tracers(log, sending) if {"scheduler", "tracer"} & {*roles} else []
             async with anyio.create_task_group() as tasks:
                 if roles:
                     carried = [*codes, container_code(log)]
@@ -88,6 +90,10 @@ async def run_roles(
                 if sock:
                     await serve_api(log, codes, sock, auth, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)
+                if roles == ["tracer"]:
+                    await stop.wait()
+            for tracer in tracers:
+                await tracer.finish()
             sending.cancel_scope.cancel()
 
 
@@ -99,6 +105,15 @@ def start_webhooks(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
 
     for partition in range(log.keys.partitions):
         tasks.start_soon(deliver_webhooks, log, partition)
+
+
+def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup) -> list[TraceReactor]:
+    """Export traces, where the environment asks for it."""
+    found = [open_tracer(log, partition) for partition in range(log.keys.partitions)]
+    tracers = [tracer for tracer in found if tracer]
+    for tracer in tracers:
+        tasks.start_soon(tracer.run)
+    return tracers
 
 
 def _listen_on(address: Address) -> socket.socket:

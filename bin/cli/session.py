@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -23,9 +26,17 @@ def with_log(main: Callable[[EventLog], Awaitable[T]]) -> T:
 
     async def connected() -> T:
         async with connect(settings) as log:
+            log.writer = f"{_user()}@{socket.gethostname()}"
             return await main(log)
 
     return run_loop(connected)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid {os.getuid()}"
 
 
 def prepare(**arguments: Any) -> Settings:

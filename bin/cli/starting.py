@@ -22,25 +22,37 @@ from ..sdk.registry import load
 from ..sdk.runner import arun, astart
 from .output import print_json, say
 from .session import find, prepare, with_log
-from .values import read_values
+from .values import read_tags, read_values
 
 
-def run(reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool) -> None:
+def run(
+    reference: str,
+    inputs: list[str] | None,
+    init: list[str] | None,
+    *,
+    tags: list[str] | None,
+    as_json: bool,
+) -> None:
     settings = _with_progress(prepare())
-    values = read_values(inputs, "--input")
+    values, labels = read_values(inputs, "--input"), read_tags(tags)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         workflow = make(reference, init)
-        result = run_loop(lambda: arun(workflow, values, settings))
+        result = run_loop(lambda: arun(workflow, values, settings, tags=labels))
     print_json(result)
 
 
 def start(
-    reference: str, inputs: list[str] | None, init: list[str] | None, *, as_json: bool
+    reference: str,
+    inputs: list[str] | None,
+    init: list[str] | None,
+    *,
+    tags: list[str] | None,
+    as_json: bool,
 ) -> None:
     prepare()
-    values = read_values(inputs, "--input")
+    values, labels = read_values(inputs, "--input"), read_tags(tags)
     workflow = make(reference, init)
-    handle = run_loop(lambda: astart(workflow, values))
+    handle = run_loop(lambda: astart(workflow, values, labels))
     if as_json:
         print_json({"id": handle.id})
     else:
@@ -61,6 +73,19 @@ def resume(id: str, *, as_json: bool) -> None:
     _command(id, "running", client.resume, as_json=as_json)
 
 
+def delete(id: str, *, as_json: bool) -> None:
+    async def ask(log: EventLog) -> str:
+        workflow = await find(log, id)
+        await client.delete(log, workflow)
+        return workflow
+
+    workflow = with_log(ask)
+    if as_json:
+        print_json({"id": workflow, "status": "deleted"})
+    else:
+        typer.echo(f"{workflow} is deleted")
+
+
 def _command(
     id: str, status: str, command: Callable[[EventLog, str], Awaitable[object]], *, as_json: bool
 ) -> None:
@@ -79,7 +104,7 @@ def _command(
 
 def make(reference: str, init: list[str] | None) -> Any:
     """An instance of the workflow class. Raises DefinitionError, typer.BadParameter."""
-    code = _only(reference)
+    code = load_one(reference)
     arguments = read_values(init, "--init")
     try:
         inspect.signature(code.cls).bind(**arguments)
@@ -89,7 +114,8 @@ def make(reference: str, init: list[str] | None) -> Any:
     return code.cls(**arguments)
 
 
-def _only(reference: str) -> WorkflowCode:
+def load_one(reference: str) -> WorkflowCode:
+    """The only workflow class of a reference. Raises DefinitionError."""
     codes = load(reference)
     if len(codes) > 1:
         names = ", ".join(code.cls.__name__ for code in codes)

@@ -21,6 +21,19 @@ def read_values(pairs: list[str] | None, option: str) -> dict[str, Any]:
     return values
 
 
+def read_tags(pairs: list[str] | None) -> dict[str, str]:
+    """Tags by key; the key ends at the first `=`. Raises typer.BadParameter."""
+    tags: dict[str, str] = {}
+    for pair in pairs or []:
+        key, given, value = pair.partition("=")
+        if not given or not key:
+            raise typer.BadParameter(f"expected KEY=VALUE, got {pair!r}", param_hint="--tag")
+        if key in tags:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint="--tag")
+        tags[key] = value
+    return tags
+
+
 def read_value(text: str) -> Any:
     try:
         return msgspec.json.decode(text)

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import AsJson, AsJsonLines, Follow, Id, Init, Inputs, Reference
+from .options import (
+    STATUSES,
+    AsJson,
+    AsJsonLines,
+    Before,
+    Follow,
+    Id,
+    Init,
+    Inputs,
+    NameIs,
+    OlderThan,
+    Reference,
+    Since,
+    StatusIs,
+    TagIs,
+    Tags,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Run, start, look at, explain, pause and cancel workflows.",
+    help="Run, start, look at, explain, fork, pause and cancel workflows.",
 )
-
-#: As in the listing; `projections.workflow.WorkflowStatus` has the same.
-STATUSES = "created, running, paused, failing, cancelling, completed, failed or cancelled"
 
 
 @app.command()
 def run(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a workflow here, to its end.
 
@@ -35,12 +53,16 @@ def run(
     """
     from . import starting
 
-    starting.run(reference, inputs, init, as_json=as_json)
+    starting.run(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command()
 def start(
-    reference: Reference, inputs: Inputs = None, init: Init = None, as_json: AsJson = False
+    reference: Reference,
+    inputs: Inputs = None,
+    init: Init = None,
+    tags: Tags = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a workflow and print its id.
 
@@ -49,21 +71,21 @@ def start(
     \b
     Examples:
       agentainer workflow start examples/data_processing.py -i chunks=10
-      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --json
+      agentainer workflow start shop.orders:OrderWorkflow --init shop=7 --tag team=search --json
     """
     from . import starting
 
-    starting.start(reference, inputs, init, as_json=as_json)
+    starting.start(reference, inputs, init, tags=tags, as_json=as_json)
 
 
 @app.command("list")
 def list_workflows(
-    status: Annotated[
-        str | None, typer.Option(metavar="STATUS", help=f"Only those that are {STATUSES}.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only runs of this definition.")
-    ] = None,
+    status: StatusIs = None,
+    name: NameIs = None,
+    tags: TagIs = None,
+    since: Since = None,
+    before: Before = None,
+    older_than: OlderThan = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -72,13 +94,72 @@ def list_workflows(
     \b
     Examples:
       agentainer workflow list --status failed
-      agentainer workflow list --name orders --limit 100 --json
+      agentainer workflow list --name orders --tag team=search --since 2h
+      agentainer workflow list --older-than 30d --limit 100 --json
     """
+    _check(status, before, older_than)
+    from . import looking
+    from .query import Query
+
+    query = Query(
+        status=status, name=name, tags=tags, since=since, before=before, older_than=older_than
+    )
+    looking.show_list(query, limit=limit, as_json=as_json)
+
+
+def _check(status: str | None, before: str | None, older_than: str | None) -> None:
+    """Raises typer.BadParameter."""
     if status is not None and status not in STATUSES.replace(",", "").split():
         raise typer.BadParameter(f"expected {STATUSES}, got {status!r}", param_hint="--status")
-    from . import looking
+    if before and older_than:
+        raise typer.BadParameter("give --before or --older-than, not both")
 
-    looking.show_list(status=status, name=name, limit=limit, as_json=as_json)
+
+class Verb(StrEnum):
+    """What `bulk` does to each workflow."""
+
+    pause = "pause"
+    resume = "resume"
+    cancel = "cancel"
+    delete = "delete"
+    fork = "fork"
+
+
+@app.command()
+def bulk(
+    verb: Annotated[Verb, typer.Argument(help="What to do to each; fork runs again what failed.")],
+    status: StatusIs = None,
+    name: NameIs = None,
+    tags: TagIs = None,
+    since: Since = None,
+    before: Before = None,
+    older_than: OlderThan = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 1000,
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pause, resume, cancel, delete or fork all workflows that match.
+
+    Shows them first and asks; where nobody can answer, nothing is done without --yes. One that
+    refuses does not stop the others; the exit code is 1 then.
+
+    \b
+    Examples:
+      agentainer workflow bulk cancel --name orders --status running
+      agentainer workflow bulk fork --status failed --since 2h --yes
+      agentainer workflow bulk delete --tag team=search --older-than 30d --yes --json
+    """
+    _check(status, before, older_than)
+    from . import bulk as bulk_of
+    from .query import Query
+
+    query = Query(
+        status=status, name=name, tags=tags, since=since, before=before, older_than=older_than
+    )
+    if query.is_empty:
+        raise typer.BadParameter("say which ones: --status, --name, --tag, --since …")
+    well = bulk_of.run(verb.value, query, limit=limit, sure=sure, as_json=as_json)
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()
@@ -175,39 +256,63 @@ def replay(
             "2026-05-04T10:30:00.",
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Go to the first event after which it holds, such as 'state.total > 3', "
+            "'steps.load.failed > 0' or 'event.type == \"task.lost\"'.",
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print instead of taking the screen.")
+    ] = False,
     as_json: AsJsonLines = False,
 ) -> None:
-    """Go through what happened: every event, and what it changed.
+    """Go through what happened, event by event, forwards and back.
 
-    Reads the log and runs no code of the workflow. --at shows one moment, as `status` shows now.
+    On a terminal it takes the screen: each event, what it changed, the steps and the state then.
+    Press ? there for the keys. Elsewhere, and with --plain, every event is printed with what it
+    changed. Reads the log and runs no code of the workflow. --at shows one moment, as `status`
+    shows now.
 
     \b
     Examples:
       agentainer workflow replay last
+      agentainer workflow replay 01k9f3 --plain
       agentainer workflow replay 01k9f3 --at 41
       agentainer workflow replay 01k9f3 --at "2026-05-04 10:30"
+      agentainer workflow replay 01k9f3 --until 'steps.load.failed > 0'
     """
-    from . import history
+    from . import replaying
 
-    if at is None:
-        history.show_replay(id, as_json=as_json)
-    else:
-        history.show_at(id, at, as_json=as_json)
+    if at is not None and until is not None:
+        raise typer.BadParameter("give --at or --until", param_hint="--until")
+    replaying.show_replay(id, replaying.Way(at, until, plain, as_json))
 
 
 @app.command()
 def diff(
     id: Id,
-    first: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The earlier moment.")],
-    second: Annotated[str, typer.Argument(metavar="VERSION|TIME", help="The later moment.")],
+    first: Annotated[
+        str,
+        typer.Argument(metavar="VERSION|TIME|ID", help="The earlier moment, or another workflow."),
+    ],
+    second: Annotated[
+        str | None, typer.Argument(metavar="VERSION|TIME", help="The later moment.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what differs between two moments of a workflow.
+    """Show what differs between two moments of a workflow, or between two workflows.
+
+    Workflows are compared by their definitions, inputs, each attempt of each task, state and
+    results, with how long each step took.
 
     \b
     Examples:
       agentainer workflow diff last 12 41
       agentainer workflow diff 01k9f3 2026-05-04T10:30 2026-05-04T10:35 --json
+      agentainer workflow diff 01k9f3 01k9h7
     """
     from . import history
 
@@ -238,6 +343,123 @@ def blame(
     from . import history
 
     history.show_blame(id, path, as_json=as_json)
+
+
+@app.command()
+def trace(
+    id: Id,
+    otlp: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Export to the collector at this address, by OTLP."),
+    ] = None,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a file that ui.perfetto.dev opens."),
+    ] = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show the trace of a workflow: what took how long, and within what.
+
+    Made of its log, so it can be had of any workflow, as often as you like: the ids of its spans
+    are always the same. --otlp takes the settings of OpenTelemetry (OTEL_EXPORTER_OTLP_…).
+
+    \b
+    Examples:
+      agentainer workflow trace last
+      agentainer workflow trace 01k9f3 --perfetto trace.json
+      agentainer workflow trace 01k9f3 --otlp http://127.0.0.1:4318
+    """
+    from . import traces
+
+    traces.show_trace(id, otlp=otlp, perfetto=perfetto, as_json=as_json)
+
+
+@app.command()
+def fork(
+    id: Id,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STEP[:INDEX]",
+            help="Run this step again, or one of its tasks, and all that depends on it.",
+        ),
+    ] = None,
+    from_failure: Annotated[
+        bool, typer.Option("--from-failure", help="Run again what failed.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME", help="Go by the log up to this event, or this moment."
+        ),
+    ] = None,
+    inputs: Inputs = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-output",
+            metavar="STEP=VALUE",
+            help="What a step returned, in place of what it did. May be repeated.",
+        ),
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--set-state", metavar="KEY=VALUE", help="State to set. May be repeated."),
+    ] = None,
+    definition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:CLASS", help="Go on with the steps of this class, as they are today."
+        ),
+    ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only show what would be reused and what would run.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new workflow that takes over what an earlier one did, and runs the rest.
+
+    What was not done runs, and so does what you name, what reads something that you give anew, and
+    all that depends on it. The earlier workflow stays as it is. The id of the new one is on stdout.
+
+    \b
+    Examples:
+      agentainer workflow fork last --from-failure
+      agentainer workflow fork 01k9f3 --from process_data --plan
+      agentainer workflow fork 01k9f3 --from process_data:7 -i mode=strict
+      agentainer workflow fork 01k9f3 --set-output fetch='{"pages": 3}'
+      agentainer workflow fork 01k9f3 --from-failure --definition shop/orders.py:Orders
+    """
+    from . import forking
+
+    forking.show_fork(
+        id,
+        begin=begin,
+        from_failure=from_failure,
+        at=at,
+        inputs=inputs,
+        outputs=outputs,
+        state=state,
+        definition=definition,
+        only_plan=only_plan,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def watch(id: Id) -> None:
+    """Watch a workflow until it ends: its steps, tasks and agents.
+
+    Exit code 0 when it completed, 1 when it did not.
+
+    \b
+    Examples:
+      agentainer workflow watch last
+    """
+    from . import watching
+
+    raise typer.Exit(0 if watching.show_watch(id) else 1)
 
 
 @app.command()
@@ -339,6 +561,19 @@ def cancel(
     from . import starting
 
     starting.cancel(id, reason, as_json=as_json)
+
+
+@app.command()
+def delete(id: Id, as_json: AsJson = False) -> None:
+    """Delete a workflow that has ended or never began, with all that is stored of it.
+
+    \b
+    Examples:
+      agentainer workflow delete 01k9f3
+    """
+    from . import starting
+
+    starting.delete(id, as_json=as_json)
 
 
 @app.command()

@@ -7,10 +7,13 @@
 -- call: id, key, content (digest), events [[type, data]…], by, statuses (allowed, none = any),
 --       version (expected, optional), status (new, optional), suspend, freeze, wake (flags of
 --       pause and resume), meta (only to create: lane, name, queues, priority,
---       max_parallel, timeout_ms)
+--       max_parallel, timeout_ms, about (see parts/listings.lua)), state (only to create: key ->
+--       JSON, as the events say)
 -- reply: {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status}
 --        {"mismatch"} {"missing"} {"full", queue, waiting, depth} {"undefined"}
 local log = open_log(call.id)
+local archived = not log and tombstone_of(call.id)
+if archived then return reply({ 'conflict', archived.version, archived.status }) end
 local commands = workflow_key(call.id, 'commands')
 
 if log then
@@ -55,17 +58,18 @@ end
 
 for _, event in ipairs(call.events) do append(log, event[1], event[2], call.by) end
 if call.meta then
-  redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name)
+  redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name, 'state_p', STATE_SCHEMA)
   if call.meta.priority then redis.call('HSET', workflow_key(call.id, 'meta'), 'priority', call.meta.priority) end
   if call.meta.max_parallel then
     redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)
   end
   if call.meta.timeout_ms then set_timer(log, 'workflow', call.meta.timeout_ms, '') end
+  for key, value in pairs(call.state or {}) do redis.call('HSET', workflow_key(call.id, 'state'), key, value) end
   redis.call('PERSIST', workflow_key(call.id, 'blobs'))
   redis.call('SADD', flow_key('active'), call.id)
-  redis.call('ZADD', flow_key('workflows'), now, call.id)
+  for _, key in ipairs(lasting_listings(call.meta.about or {})) do redis.call('ZADD', key, now, call.id) end
   -- Listed by status from the start; from then on the documents move it (project.lua).
-  redis.call('ZADD', flow_key('workflows:' .. (call.status or 'created')), now, call.id)
+  list_by_status(call.id, nil, call.status or 'created', now)
   redis.call('HSET', workflow_key(call.id, 'meta'), 'doc_status', call.status or 'created')
 end
 if call.status then redis.call('HSET', workflow_key(call.id, 'meta'), 'status', call.status) end

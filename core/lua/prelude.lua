@@ -15,7 +15,7 @@
 --                          lane, name    who schedules it, its definition's name
 --                          running       tasks claimed and not settled
 --                          commit        last commit of the engine that was applied
---                          doc_v         version of the document
+--                          doc_v         version of the document; doc_p, state_p: the schemas it was written by
 --                          imported      when it was imported (ms), and the digest of what (`content`)
 --
 -- `dg` chains the entries: a log that lost its tail and grew another one is told from the first.

@@ -1,10 +1,12 @@
--- Write the documents of workflows, those of each all of one version.
+-- Write the documents of workflows, those of each all of one version, and snapshots of long ones.
 --
--- Several processes may hold a view of a workflow; a document only ever moves forward. With the
--- last version the keys get the TTL that the end of a workflow gives them.
+-- Several processes may hold a view of a workflow; a document only ever moves forward, and so does a
+-- snapshot. Each is written with its version and the schema number of who wrote it. With the last
+-- version the keys get the lifetime that the end of a workflow gives them.
 --
--- call: workflows [{id, version, status, document, steps [JSON…], jobs {step: [job…]}, created (ms),
---       [log_ttl_ms, state_ttl_ms, logs [job…]] (at the end)}…]
+-- call: workflows [{id, version, status, document, steps [JSON…], jobs {step: [job…]}, created (ms), schema,
+--       [snapshot {digest, view (JSON), schema}],
+--       [log_ttl_ms, state_ttl_ms, logs [job…], is_archived] (at the end)}…]
 -- reply: number of workflows that were written
 
 local function add_jobs(id, step, jobs)
@@ -12,24 +14,13 @@ local function add_jobs(id, step, jobs)
   for i = 1, #jobs, 500 do redis.call('SADD', key, unpack(jobs, i, math.min(i + 499, #jobs))) end
 end
 
-local function list(one, known_status)
-  if known_status == one.status then return end
-  if known_status then redis.call('ZREM', flow_key('workflows:' .. known_status), one.id) end
-  redis.call('ZADD', flow_key('workflows:' .. one.status), one.created, one.id)
-end
-
-local function let_expire(one)
-  redis.call('PEXPIRE', workflow_key(one.id), one.log_ttl_ms)
-  for _, part in ipairs({ 'events', 'meta', 'steps', 'commands', 'blobs' }) do
-    redis.call('PEXPIRE', workflow_key(one.id, part), one.log_ttl_ms)
-  end
-  redis.call('PEXPIRE', workflow_key(one.id, 'state'), one.state_ttl_ms)
-  for step, _ in pairs(one.jobs) do
-    redis.call('PEXPIRE', workflow_key(one.id, 'step:' .. step .. ':jobs'), one.log_ttl_ms)
-  end
-  for _, job in ipairs(one.logs) do
-    redis.call('PEXPIRE', workflow_key(one.id, 'job:' .. job .. ':logs'), one.log_ttl_ms)
-  end
+-- A snapshot of a version that the log no longer has was taken before the log was rolled back.
+local function keep_snapshot(one, log_version)
+  local key = workflow_key(one.id, 'snapshot')
+  local known = tonumber(redis.call('HGET', key, 'v') or 0)
+  if known >= one.version and known <= log_version then return end
+  redis.call('HSET', key, 'v', one.version, 'dg', one.snapshot.digest, 'p', one.snapshot.schema,
+    'view', one.snapshot.view)
 end
 
 local function write(one)
@@ -40,8 +31,9 @@ local function write(one)
   redis.call('DEL', workflow_key(one.id, 'steps'))
   redis.call('RPUSH', workflow_key(one.id, 'steps'), unpack(one.steps))
   for step, jobs in pairs(one.jobs) do add_jobs(one.id, step, jobs) end
-  list(one, known[3])
-  redis.call('HSET', meta, 'doc_v', one.version, 'doc_status', one.status)
+  list_by_status(one.id, known[3] or nil, one.status, one.created)
+  redis.call('HSET', meta, 'doc_v', one.version, 'doc_p', one.schema, 'doc_status', one.status)
+  if one.snapshot then keep_snapshot(one, tonumber(known[1])) end
   if one.log_ttl_ms then let_expire(one) end
   return 1
 end

@@ -3,7 +3,7 @@
 -- Looking and recording are one, so two runs of a body that overlap (a worker that was frozen and
 -- its successor) agree on one value. Only the holder of the task may record.
 --
--- call: id, step, index, token, effect, name (JSON), value (JSON)
+-- call: id, step, index, token, effect, name (JSON), value (JSON), kind (optional)
 -- reply: {"recorded", value} (of the first record) {"lost"}
 local log = open_log(call.id)
 local lease = log and held(call.id, call.step, call.index, call.token)
@@ -12,7 +12,8 @@ local effects = workflow_key(call.id, 'effects')
 local first = redis.call('HGET', effects, call.effect)
 if first then return reply({ 'recorded', first }) end
 append(log, 'effect.recorded', '{"step":"' .. call.step .. '","index":' .. call.index
-  .. ',"name":' .. call.name .. ',"value":' .. call.value .. '}', lease.session, lease.version)
+  .. ',"name":' .. call.name .. ',"value":' .. call.value
+  .. (call.kind and ',"kind":"' .. call.kind .. '"' or '') .. '}', lease.session, lease.version)
 redis.call('HSET', effects, call.effect, call.value)
 close_log(log)
 return reply({ 'recorded', call.value })

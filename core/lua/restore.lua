@@ -9,7 +9,8 @@
 -- call: id, content (digest of the whole), version, digest (of the last event),
 --       entries [[id, field, value…]…], state {key: JSON}, blobs {digest: data},
 --       [last {entries, state, blobs (counts), status, running, name, created (ms), document,
---       steps [JSON…], jobs {step: [job…]}, definition, graph (JSON), log_ttl_ms, state_ttl_ms}]
+--       steps [JSON…], jobs {step: [job…]}, definition, graph (JSON), log_ttl_ms, state_ttl_ms, schema,
+--       about (see parts/listings.lua)}]
 -- reply: {"restoring"} {"restored"} {"there"} (the same is here already) {"conflict", version, digest}
 --        {"incomplete", entries}
 local DAY_MS = 24 * 3600 * 1000
@@ -22,6 +23,10 @@ if found[1] or redis.call('EXISTS', workflow_key(call.id, 'events')) == 1 then
   if same then return reply({ 'there' }) end
   return reply({ 'conflict', tonumber(found[1] or 0), found[2] or '' })
 end
+
+local archived = tombstone_of(call.id)
+if archived and archived.digest == call.digest then return reply({ 'there' }) end
+if archived then return reply({ 'conflict', archived.version, archived.digest }) end
 
 local function version_of(id) return tonumber(string.match(id, '^%d+')) end
 
@@ -59,14 +64,14 @@ local function put_in_place(last)
   end
   redis.call('HSET', workflow_key(call.id, 'meta'), 'v', call.version, 'dg', call.digest, 'status', last.status,
     'lane', IMPORTED, 'name', last.name, 'imported', ts, 'content', call.content, 'doc_v', call.version,
-    'doc_status', last.status)
+    'doc_status', last.status, 'doc_p', last.schema, 'state_p', STATE_SCHEMA)
   if last.running > 0 then redis.call('HSET', workflow_key(call.id, 'meta'), 'running', last.running) end
   redis.call('SET', workflow_key(call.id), last.document)
   push('RPUSH', workflow_key(call.id, 'steps'), last.steps)
   for step, jobs in pairs(last.jobs) do push('SADD', workflow_key(call.id, 'step:' .. step .. ':jobs'), jobs) end
   redis.call('HSETNX', shared_key('definitions'), last.definition, last.graph)
-  redis.call('ZADD', flow_key('workflows'), last.created, call.id)
-  redis.call('ZADD', flow_key('workflows:' .. last.status), last.created, call.id)
+  for _, key in ipairs(lasting_listings(last.about)) do redis.call('ZADD', key, last.created, call.id) end
+  list_by_status(call.id, nil, last.status, last.created)
   let_expire(last)
 end
 

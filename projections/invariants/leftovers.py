@@ -15,7 +15,13 @@ from .violation import KEYS, Violation
 PASSING = ("ready", "leased", "jobs", "limits", "effects", "timers", "held_jobs")
 
 #: What the placeholders of the list stand for; others are one word without a colon.
-_PLACEHOLDERS = {"p": r"\d+", "lane": r"(shared|run:[^:]+)", "session": r".+", "limit": r".+"}
+_PLACEHOLDERS = {
+    "p": r"\d+",
+    "lane": r"(shared|run:[^:]+)",
+    "session": r".+",
+    "limit": r".+",
+    "value": r"[^\x00-\x1f]*",
+}
 
 _PARTITION = re.compile(r"flow:(\d+):")
 
@@ -54,13 +60,22 @@ def check_places(names: Iterable[str], partitions: int) -> Iterator[Violation]:
             yield Violation("", 0, KEYS, f"key {name} is in none of the {partitions} partitions")
 
 
-def check_leftovers(story: Story, lifetimes: Mapping[str, int], *, imported: bool = False) -> None:
-    """`lifetimes` are ms by part of the key, `` for the document, -1 for ever."""
+def check_leftovers(
+    story: Story,
+    lifetimes: Mapping[str, int],
+    *,
+    imported: bool = False,
+    is_archivable: bool = False,
+) -> None:
+    """`lifetimes` are ms by part of the key, `` for the document, -1 for ever.
+
+    What waits for the archive stays until it is there.
+    """
     if not story.ended and not imported:
         return
     for part, left_ms in sorted(lifetimes.items()):
         if part.partition(":")[0] in PASSING:
             story.notes.say(0, KEYS, f"it has ended, and its {part} is still there")
-        elif left_ms < 0:
+        elif left_ms < 0 and not is_archivable:
             name = part or "document"
             story.notes.say(0, KEYS, f"it has ended, and its {name} would stay for ever")

@@ -45,6 +45,9 @@ class Partition(msgspec.Struct):
     active: set[str] = set()
     listed: set[str] = set()
     by_status: dict[str, set[str]] = {}
+    #: Name -> workflows, and `<key>:<value>` of a tag -> workflows.
+    by_name: dict[str, set[str]] = {}
+    by_tag: dict[str, set[str]] = {}
     orphans: set[str] = set()
 
 
@@ -154,6 +157,19 @@ def _listings(partition: Partition, workflows: All) -> Iterator[Violation]:
         if listed != [expected := kept.meta.get("doc_status", "")]:
             text = f"it is listed as {' and '.join(listed) or 'nothing'}"
             yield Violation(name, 0, 2, f"{text}, its document is {expected}")
+        tags = {f"{key}:{value}" for key, value in story.tags.items()}
+        yield from _listed(name, "under name", partition.by_name, {story.name})
+        yield from _listed(name, "under tag", partition.by_tag, tags)
+
+
+def _listed(
+    workflow: str, where: str, listings: Mapping[str, set[str]], expected: set[str]
+) -> Iterator[Violation]:
+    """It is listed under what its first event says, and nothing else."""
+    there = {word for word, names in listings.items() if workflow in names}
+    for word in sorted(there ^ expected):
+        text = f"it is {'not ' if word in expected else ''}listed {where} {word}"
+        yield Violation(workflow, 0, 2, text)
 
 
 def _lanes(partition: Partition, open_ones: All) -> Iterator[Violation]:

@@ -97,6 +97,34 @@ class Steps:
             self._notes.say(entry.version, 4, text)
         step.queued = max(step.queued, first + count)
 
+    def tasks_reused(self, entry: Entry) -> None:
+        """Tasks of another run take the place of ours, before the step begins."""
+        step = self.of(entry)
+        if step.status != "pending":
+            text = f"tasks of step {step.id} are taken over, it is {step.status}"
+            self._notes.say(entry.version, 4, text)
+        for told in entry.data.get("tasks", []):
+            if told["index"] in step.tasks:
+                text = f"task {step.id}[{told['index']}] is taken over twice"
+                self._notes.say(entry.version, 4, text)
+            failed = told.get("error") is not None
+            status: TaskStatus = "failed" if failed else "completed"
+            step.tasks[told["index"]] = TaskStory(status, told.get("attempt", 1))
+            step.failed += failed
+            step.completed += not failed
+            step.in_blobs = step.in_blobs or told.get("blob") is not None
+            if step.id in self._ends:
+                step.results[told["index"]] = told.get("result")
+
+    def reused(self, entry: Entry) -> None:
+        step = self.of(entry)
+        step.total = step.queued = entry.data.get("tasks", 0)
+        if step.status != "pending" or step.completed + step.failed != step.total:
+            text = f"step {step.id} is taken over with {step.total} tasks, it is {step.status}"
+            settled = step.completed + step.failed
+            self._notes.say(entry.version, 4, f"{text} and {settled} of them are there")
+        step.status = "completed"
+
     def completed(self, entry: Entry) -> None:
         step = self.of(entry)
         self._close(entry, step, "completed")

@@ -54,6 +54,9 @@ class Story:
         self.ended_version = 0
         self.cancelled_ms: int | None = None
         self.counts: Counter[str] = Counter()
+        #: What its first event says of it.
+        self.name = ""
+        self.tags: dict[str, str] = {}
         self.steps = Steps(notes, graph)
         self.jobs = Jobs(notes)
         self.state = State(notes)
@@ -61,6 +64,8 @@ class Story:
         self._tell: dict[str, Callable[[Entry], None]] = {
             "step.scheduled": steps.scheduled,
             "tasks.queued": steps.queued,
+            "tasks.reused": steps.tasks_reused,
+            "step.reused": steps.reused,
             "step.completed": steps.completed,
             "step.failed": self._step_failed,
             "step.cancelled": steps.cancelled,
@@ -116,6 +121,8 @@ class Story:
             text = f"{entry.type} while the workflow is {self.status or 'not there'}"
             self.notes.say(entry.version, 3, text)
         self.status = status
+        if entry.type == "workflow.created":
+            self.name, self.tags = entry.data.get("name", ""), entry.data.get("tags", {})
         if entry.type == "workflow.cancel_requested":
             self.cancelled_ms = entry.ts
         if entry.type in TERMINAL:

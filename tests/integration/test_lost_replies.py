@@ -319,7 +319,7 @@ async def write_logs__more(bench: Bench, scripts: Scripts) -> Any:
 async def project(bench: Bench, scripts: Scripts) -> Any:
     documents: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {"a": ["a-0-x"]}}
     ends: dict[str, Any] = {"log_ttl_ms": 60_000, "state_ttl_ms": 60_000, "logs": []}
-    ended = {"id": "w1", "version": 2, "status": "completed", "created": 1}
+    ended = {"id": "w1", "version": 2, "status": "completed", "created": 1, "schema": "1.1"}
     return await scripts.project(0, [{**ended, **documents, **ends}])
 
 
@@ -339,7 +339,75 @@ async def ended(bench: Bench) -> None:
 async def delete(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.open_group(0, group="g")
     await ended(bench)
-    return await scripts.delete("w1", steps=["a"], jobs=["a-0-x"], version=3)
+    about = {"name": "wf", "tags": [("a", "b")]}
+    return await scripts.delete("w1", steps=["a"], jobs=["a-0-x"], about=about, version=3)
+
+
+async def long_ended(bench: Bench) -> dict[str, Any]:
+    """A workflow that has ended and waits for the archive; what is said to archive it."""
+    await ended(bench)
+    last = await bench.log.read_last("w1")
+    return {"version": last.version, "digest": last.digest, "tombstone": "{}"}
+
+
+@case
+async def archive(bench: Bench, scripts: Scripts) -> Any:
+    said = await long_ended(bench)
+    await scripts.archive("w1", **said, steps=["a"], jobs=["a-0-x"])
+
+
+@case
+async def hold(bench: Bench, scripts: Scripts) -> Any:
+    await project(bench, bench.scripts)
+    await ended(bench)
+    await bench.log.redis.pexpire("workflow:w1:meta", 60_000)
+    await scripts.hold(0, ["w1"])
+
+
+@case
+async def unlist(bench: Bench, scripts: Scripts) -> Any:
+    await bench.log.redis.zadd("flow:0:named:n", {"gone": 1, "w1": 1})
+    await scripts.unlist(0, part="named:n", ids=["gone", "w1"])
+
+
+@case
+async def clear_leftovers(bench: Bench, scripts: Scripts) -> Any:
+    await bench.log.redis.hset("workflow:gone:jobs", "j", "{}")
+    await scripts.clear_leftovers("gone", parts=["jobs"])
+
+
+#: State of w1, as a rebuild makes it.
+MADE: dict[str, Any] = {"schema": "1", "fields": ["k", "1"], "ttl_ms": 0}
+
+
+async def shadow(bench: Bench, scripts: Scripts) -> None:
+    last = await bench.log.read_last("w1")
+    made = {**MADE, "version": last.version, "digest": last.digest}
+    await scripts.keep_shadow("w1", name="state", made=made, ttl_ms=60_000)
+
+
+@case
+async def keep_shadow(bench: Bench, scripts: Scripts) -> Any:
+    await shadow(bench, scripts)
+
+
+@case
+async def drop_shadow(bench: Bench, scripts: Scripts) -> Any:
+    await shadow(bench, bench.scripts)
+    await scripts.drop_shadow("w1", name="state", kept_ms=60_000, age_ms=0)
+
+
+@case
+async def switch_projection(bench: Bench, scripts: Scripts) -> Any:
+    await shadow(bench, bench.scripts)
+    await scripts.switch_projection("w1", name="state", ttl_ms=60_000)
+
+
+@case
+async def restore_projection(bench: Bench, scripts: Scripts) -> Any:
+    await shadow(bench, bench.scripts)
+    await bench.scripts.switch_projection("w1", name="state", ttl_ms=60_000)
+    await scripts.restore_projection("w1", name="state")
 
 
 @case
@@ -366,6 +434,13 @@ async def follow_feed__ends(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def turn_tracer(bench: Bench, scripts: Scripts) -> Any:
+    call: dict[str, Any] = {"group": "tracer", "token": "t", "lease_ms": 60_000, "kept_ms": 60_000}
+    start = await bench.log.scripts.turn_tracer(0, **call)
+    await bench.create()
+    return await scripts.turn_tracer(0, **call, exported=(start or "", "9-0"))
+
+
 async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
     await bench.scripts.follow_feed(0, follower="f", lease_ms=0)
@@ -528,6 +603,8 @@ LAST: dict[str, Any] = {
     "graph": "{}",
     "log_ttl_ms": 60_000,
     "state_ttl_ms": 60_000,
+    "schema": "1.1",
+    "about": {"name": "wf", "tags": [("a", "b")]},
 }
 
 

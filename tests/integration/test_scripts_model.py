@@ -319,6 +319,7 @@ class Machine(RuleBasedStateMachine):
         if not flow:
             return
         document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
+        document["schema"] = "1.1"
         document |= {"id": name, "status": flow.status}
         for _ in range(2):
             self.do(self.scripts.project(0, [{**document, "version": self.version(flow)}]))

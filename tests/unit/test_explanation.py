@@ -12,7 +12,7 @@ from agentainer_flow.sdk.explanation import Reason, explain
 from agentainer_flow.sdk.facts import Facts, LaneFacts, Unread, Waiting
 
 from .test_diagnosis import member
-from .test_workflow_view import ERROR, log
+from .test_workflow_view import ERROR, RAW, log
 
 DEFINITION = Definition(
     "wf",
@@ -74,6 +74,15 @@ def test_agents() -> None:
     there = replace(FACTS, members=[member("launcher")])
     assert "waits for a launcher to take it" in told("load", *LOADING, requested, facts=there)
     assert "its agent j is running on host-7" in told("load", *LOADING, requested, launched)
+
+
+def test_what_sleeps() -> None:
+    asleep = e.EffectRecorded("load", 0, "nap", RAW(b"10.5"), "sleep")
+    assert told("load", *LOADING, asleep) == (
+        "It sleeps for another 7.5 s, until 1970-01-01T00:00:10.500Z."
+    )
+    awake = e.EffectRecorded("load", 0, "next", RAW(b"1"))
+    assert told("load", *LOADING, asleep, awake).startswith("It runs on worker-1")
 
 
 def test_retries() -> None:
@@ -149,16 +158,20 @@ def test_time_limits_of_runs() -> None:
 
 
 def test_pauses_and_cancellations() -> None:
-    paused = told("", *LOADED, e.WorkflowPaused())
-    assert paused.startswith("It is paused since 1970-01-01T00:00:01.007Z; go on with")
+    story = log(*LOADED, e.WorkflowPaused())
+    story[-1] = replace(story[-1], by="ann@host")
+    paused = explain(fold("w1", story), DEFINITION, story, FACTS, 3000)[0].text
+    assert paused.startswith("It is paused (1970-01-01T00:00:01.007Z, by ann@host); go on with")
     assert told("work", *LOADED, e.WorkflowPaused()) == (
         "It could begin, but the workflow is paused."
     )
     cancelling = (*LOADING, e.WorkflowCancelRequested("too dear"))
-    assert told("", *cancelling) == "It is being cancelled: too dear; it waits for 1 task."
+    assert told("", *cancelling) == (
+        "It is being cancelled (1970-01-01T00:00:01.005Z): too dear; it waits for 1 task."
+    )
     cancelled = (*cancelling, e.TaskCancelled("load", 0, 1), e.StepCancelled("load"))
     ended = (*cancelled, e.WorkflowCancelled("too dear"))
-    assert told("", *ended) == "It was cancelled: too dear."
+    assert told("", *ended) == "It was cancelled (1970-01-01T00:00:01.005Z): too dear."
     assert told("load", *ended) == (
         "It was cancelled, because the workflow was cancelled: too dear."
     )

@@ -8,9 +8,10 @@ from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import ContainerSpec, Definition, StepSpec
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.payloads import decode
+from agentainer_flow.core.secrets import is_secret
 from agentainer_flow.projections.bundle import encode_history
 from agentainer_flow.projections.histories import History, history_of
-from agentainer_flow.projections.redaction import is_secret, redact
+from agentainer_flow.projections.redaction import redact
 from agentainer_flow.sdk.verify import verify_history
 
 from .histories import RAW, Log, completed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.definition import Bind, Definition, Fan, StepSpec
+from agentainer_flow.core.definition import Bind, Definition, Fan, Quorum, StepSpec
 from agentainer_flow.projections.workflow import ALL, WorkflowView, apply
 from agentainer_flow.reactors.binding import Cache
 from agentainer_flow.reactors.scheduler import CHUNK, Decision, decide
@@ -173,3 +173,52 @@ def test_any_graph_ends_with_each_step_done_once_after_its_dependencies(
 
 def names(seen: Iterable[str], kind: str) -> set[str]:
     return {text.split()[1] for text in seen if text.startswith(kind)}
+
+
+def reused(*indexes: int, error: e.Failure | None = None) -> e.TasksReused:
+    tasks = [e.ReusedTask(index, 1, RAW(b"1"), error=error) for index in indexes]
+    return e.TasksReused("fan", tasks)
+
+
+class Fork(Story):
+    """A run whose fan-out has some of its results already."""
+
+    def __init__(self, items: int, *taken_over: e.Event, quorum: int = 1) -> None:
+        fan = Fan(Bind(input="items"), on_failure=Quorum(quorum))
+        self.definition = Definition("wf", (StepSpec("fan", parallel=fan),))
+        self.view = WorkflowView("w")
+        created = e.WorkflowCreated("wf", "d", input=RAW(b'{"items": %d}' % items))
+        self.add(created, *taken_over, e.WorkflowStarted())
+
+
+@given(st.integers(1, 3 * CHUNK), st.data())
+def test_a_fork_queues_what_it_has_not_taken_over(total: int, data: st.DataObject) -> None:
+    kept = data.draw(st.sets(st.integers(0, total - 1), max_size=20))
+    kept |= set(range(data.draw(st.integers(0, total))))
+    story = Fork(total, reused(*kept))
+    queued: list[int] = []
+    while decision := story.decide():
+        queued += [task[0] for batch in decision.queue for task in batch.tasks]
+        story.add(*[event for event, _ in decision.events])
+        if decision.finish:
+            break
+    assert queued == [index for index in range(total) if index not in kept]
+    assert story.view.step("fan").waiting == len(queued)
+    assert (story.view.step("fan").status == "completed") == (not queued)
+
+
+def test_a_fork_completes_when_the_rest_has() -> None:
+    story = Fork(3, reused(0), reused(2, error=ERROR))
+    assert story.advance() == ["step.scheduled fan"]
+    story.complete("fan", 1)
+    decision = story.decide()
+    assert [event for event, _ in decision.events] == [e.StepCompleted("fan", 1)]
+    assert decision.finish
+
+
+def test_a_step_that_was_taken_over_is_done() -> None:
+    story = Fork(2, reused(0, 1), e.StepReused("fan", 2))
+    assert story.view.completed_steps == 1
+    decision = story.decide()
+    assert decision.finish
+    assert not decision.events

@@ -38,6 +38,7 @@ local function queue_batch(log, batch, cause, claim)
   local limits = workflow_key(log.id, 'limits')
   if batch.limits ~= NO_LIMITS then redis.call('HSET', limits, batch.step, batch.limits) end
   if batch.args and batch.args ~= '{}' then redis.call('HSET', limits, 'args:' .. batch.step, batch.args) end
+  if #batch.tasks == 0 then return end  -- a fork has their results already
   for i, task in ipairs(batch.tasks) do
     entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
     if batch.delay_ms > 0 then

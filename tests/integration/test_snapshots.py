@@ -1,0 +1,122 @@
+"""Snapshots of long logs: made by the projector, used where the log has their entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from agentainer_flow.core import events as e
+from agentainer_flow.core.definition import Definition, StepSpec
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.settings import Settings
+from agentainer_flow.projections import snapshots
+from agentainer_flow.projections.snapshots import load_view, read_snapshot
+from agentainer_flow.projections.workflow import WorkflowView, fold
+from agentainer_flow.reactors.projector import Projector
+
+from .bench import Bench
+
+pytestmark = pytest.mark.anyio
+
+DEFINITION = Definition("wf", (StepSpec("a"),))
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return msgspec.structs.replace(settings, snapshot_every=10)
+
+
+@pytest.fixture
+async def bench(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A workflow with 20 events, of which pages hold five."""
+    monkeypatch.setattr(snapshots, "PAGE", 5)
+    bench = Bench(log)
+    await bench.create()
+    await append(bench, 18)
+    return bench
+
+
+async def append(bench: Bench, events: int) -> None:
+    for number in range(events):
+        change = {"op": "set", "key": f"k{number % 7}", "value": "1", "event": '"value":1'}
+        await bench.scripts.change_state(bench.id, by="me", changes=[change])
+
+
+async def show(bench: Bench) -> None:
+    view = fold(bench.id, await bench.log.read(bench.id))
+    await Projector(bench.log).write([(view, DEFINITION)])
+
+
+async def kept(bench: Bench) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = await bench.log.redis.hgetall(f"workflow:{bench.id}:snapshot")
+    return found
+
+
+def plain(view: WorkflowView) -> WorkflowView:
+    return msgspec.structs.replace(view, touched=set[str](), new_jobs=[])
+
+
+async def check_view(bench: Bench) -> None:
+    view = await load_view(bench.log, bench.id)
+    assert plain(view) == plain(fold(bench.id, await bench.log.read(bench.id)))
+
+
+async def test_the_projector_keeps_a_snapshot_and_readers_go_on_from_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await show(bench)
+    assert (await kept(bench))[b"v"] == b"20"
+    await append(bench, 3)
+    await check_view(bench)
+    read: list[int] = []
+    original = bench.log.read
+
+    async def note(workflow: str, *, after: int = 0, **more: Any) -> list[e.Recorded]:
+        read.append(after)
+        return await original(workflow, after=after, **more)
+
+    monkeypatch.setattr(bench.log, "read", note)
+    await load_view(bench.log, bench.id)
+    assert read == [0, 19]
+
+
+async def test_a_snapshot_only_moves_forward(bench: Bench) -> None:
+    early = fold(bench.id, await bench.log.read(bench.id))
+    await append(bench, 12)
+    await show(bench)
+    await Projector(bench.log).write([(early, DEFINITION)])
+    assert (await kept(bench))[b"v"] == b"32"
+
+
+async def test_short_logs_have_none(log: EventLog) -> None:
+    bench = Bench(log)
+    await bench.create()
+    await show(bench)
+    assert await kept(bench) == {}
+
+
+@pytest.mark.parametrize("field", ["v", "dg", "view", "p"])
+async def test_a_damaged_snapshot_is_ignored(bench: Bench, field: str) -> None:
+    await show(bench)
+    await bench.log.redis.hset(f"workflow:{bench.id}:snapshot", field, "7")
+    assert await read_snapshot(bench.log, bench.id) is None
+    await check_view(bench)
+
+
+async def test_a_snapshot_of_a_log_that_was_rolled_back_is_ignored(bench: Bench) -> None:
+    await show(bench)
+    await bench.log.redis.xtrim(bench.log.keys.events(bench.id), maxlen=20)
+    await bench.log.redis.xdel(bench.log.keys.events(bench.id), "20-0")
+    view = await load_view(bench.log, bench.id)
+    assert view.version == 19
+
+
+async def test_it_ends_with_the_workflow(bench: Bench) -> None:
+    await show(bench)
+    await bench.own()
+    end = ("workflow.completed", "{}", None)
+    await bench.commit(end, status="completed", version=20)
+    await show(bench)
+    assert await bench.log.redis.pttl(f"workflow:{bench.id}:snapshot") > 0
