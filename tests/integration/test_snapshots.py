@@ -15,6 +15,7 @@ from agentainer_flow.projections import snapshots
 from agentainer_flow.projections.snapshots import load_view, read_snapshot
 from agentainer_flow.projections.workflow import WorkflowView, fold
 from agentainer_flow.reactors.projector import Projector
+from agentainer_flow.sdk.verify import verify
 
 from .bench import Bench
 
@@ -120,3 +121,20 @@ async def test_it_ends_with_the_workflow(bench: Bench) -> None:
     await bench.commit(end, status="completed", version=20)
     await show(bench)
     assert await bench.log.redis.pttl(f"workflow:{bench.id}:snapshot") > 0
+
+
+async def test_verify_compares_a_snapshot_with_the_log(bench: Bench) -> None:
+    await show(bench)
+    await append(bench, 3)
+    assert await differences(bench) == []
+    data = (await kept(bench))[b"view"]
+    damaged = data.replace(b'"k1":[1,', b'"k1":[2,')
+    assert damaged != data
+    await bench.log.redis.hset(f"workflow:{bench.id}:snapshot", "view", damaged)
+    assert await differences(bench) == ["snapshot at event 20, state.k1.0: expected 1, got 2"]
+
+
+async def differences(bench: Bench) -> list[str]:
+    """What `verify` says of the snapshot; this workflow has more that is odd."""
+    found = (await verify(bench.log, bench.id)).findings
+    return [one.text for one in found if "snapshot" in one.text]
