@@ -15,6 +15,7 @@ from ..core.definition import Definition
 from ..core.keys import IMPORTED
 from ..core.payloads import decode
 from .documents import document, encode
+from .snapshots import encode_snapshot
 from .state import StateValue, whole
 from .workflow import WorkflowView
 
@@ -45,6 +46,9 @@ class Live(msgspec.Struct):
     active: bool = False
     #: Keys of another type than they should have.
     wrong: list[str] = []
+    #: A view of a long log, and the version that it says it has; 0: none that this release reads.
+    snapshot_version: int = 0
+    snapshot: bytes = b""
 
     @property
     def shown(self) -> dict[str, Any] | None:
@@ -121,8 +125,25 @@ def compare_listings(view: WorkflowView, live: Live) -> Iterator[Difference]:
     yield from _first("listing by status", live.shown_version, shown, live.doc_status)
 
 
+def compare_snapshot(view: WorkflowView, live: Live) -> Iterator[Difference]:
+    """`view` is that of the version that the snapshot says it has."""
+    made, kept = (_by_step(_read(data)) for data in (encode_snapshot(view), live.snapshot))
+    yield from _first("snapshot", view.version, made, kept)
+
+
+def _by_step(snapshot: Any) -> Any:
+    """A snapshot in which the order of steps, which is that of looking at them, does not count."""
+    if not isinstance(snapshot, dict):
+        return snapshot
+    found = cast("dict[str, Any]", snapshot)
+    return {**found, "steps": {one["view"]["id"]: one for one in found.get("steps", [])}}
+
+
 def compare_presence(view: WorkflowView, live: Live) -> Iterator[Difference]:
     """What has to be there, and has to be readable."""
+    if live.snapshot_version > view.version:
+        text = str(live.snapshot_version)
+        yield Difference("snapshot", view.version, "version", f"up to {view.version}", text)
     for key in live.wrong:
         yield Difference(key, live.version, "", "another type of key", "a key of a wrong type")
     if live.document is None:

@@ -198,6 +198,8 @@ def needed_payloads(definition: Definition, events: Sequence[e.Recorded]) -> set
         match recorded.event:
             case e.TaskCompleted(step=step, blob=e.Blob(digest=name)) if step in steps:
                 found.add(name)
+            case e.TasksReused(step=step, tasks=tasks) if step in steps:
+                found |= {task.blob.digest for task in tasks if task.blob}
             case e.WorkflowCreated(blobs=blobs):
                 found |= {blob.digest for name, blob in blobs.items() if name in inputs}
             case e.StateUpdated(changes=changes):

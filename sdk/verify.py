@@ -16,6 +16,7 @@ from ..projections.comparing import (
     compare_documents,
     compare_listings,
     compare_presence,
+    compare_snapshot,
     compare_state,
 )
 from ..projections.histories import History, advance
@@ -159,7 +160,7 @@ class _Walk:
         """Versions at which something is kept."""
         if self._live is None:
             return set()
-        return {self._live.version, self._live.shown_version}
+        return {self._live.version, self._live.shown_version, self._live.snapshot_version}
 
     def _compare(self, version: int) -> None:
         live, view = self._live, self._view
@@ -168,6 +169,8 @@ class _Walk:
         if version == live.shown_version:
             definition = self._history.shown_definition(view)
             self._differences += compare_documents(view, definition, live)
+        if version == live.snapshot_version:
+            self._differences += compare_snapshot(view, live)
         if version == live.version:
             self._differences += compare_presence(view, live)
             self._differences += compare_state(view, self._history.blobs, live)

@@ -21,6 +21,7 @@ from agentainer_flow.sdk import client
 from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.service import ROLES, Service
+from agentainer_flow.sdk.verify import verify
 
 from .bench import Bench
 
@@ -175,3 +176,20 @@ async def test_a_successor_goes_on_from_a_snapshot(
         assert isinstance(ended.event, e.WorkflowCompleted)
         assert bytes(ended.event.result) == b"44850"
         assert max(loaded) > 0
+
+
+async def test_verify_compares_a_snapshot_with_the_log(bench: Bench) -> None:
+    await show(bench)
+    await append(bench, 3)
+    assert await differences(bench) == []
+    data = (await kept(bench))[b"view"]
+    damaged = data.replace(b'"k1":[1,', b'"k1":[2,')
+    assert damaged != data
+    await bench.log.redis.hset(f"workflow:{bench.id}:snapshot", "view", damaged)
+    assert await differences(bench) == ["snapshot at event 20, state.k1.0: expected 1, got 2"]
+
+
+async def differences(bench: Bench) -> list[str]:
+    """What `verify` says of the snapshot; this workflow has more that is odd."""
+    found = (await verify(bench.log, bench.id)).findings
+    return [one.text for one in found if "snapshot" in one.text]

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
-from agentainer_flow.core.definition import Definition, StepSpec
+from agentainer_flow.core.definition import Bind, Definition, Fan, StepSpec
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.tail import Entry
 from agentainer_flow.projections.histories import history_of
+from agentainer_flow.reactors.decisions import needed_payloads
 from agentainer_flow.sdk.verify import Part, Verified, verify_history
 
 from .histories import DEFINITION, Log, chained, completed
@@ -156,6 +157,20 @@ def test_payload_that_is_missing_is_named() -> None:
     assert verify(log, {blob.digest: data}).findings == []
     (found,) = verify(log).findings
     assert f"what payload {blob.digest} says, which is missing" in found.text
+
+
+def test_payloads_that_decisions_need_are_named() -> None:
+    """Results of the steps that end the run, or that others fan out over; no other ones."""
+    steps = (StepSpec("a"), StepSpec("b", ("a",), parallel=Fan(Bind(step="a"))), StepSpec("c"))
+    definition = Definition("some", (*steps, StepSpec("d", ("b", "c"))))
+    blobs = {name: e.Blob(name * 32, 1) for name in "abcdes"}
+    events: list[e.Event] = [
+        e.TaskCompleted(name, 0, 1, blob=blobs[name]) for name in ("a", "b", "c")
+    ]
+    events.append(e.TasksReused("d", [e.ReusedTask(0, 1, blob=blobs["d"])]))
+    events.append(e.StateUpdated([e.StateChange("set", "k", blob=blobs["s"])]))
+    log = [e.Recorded(version, 1, event) for version, event in enumerate(events, 1)]
+    assert needed_payloads(definition, log) == {name * 32 for name in "ads"}
 
 
 @given(st.data())
