@@ -32,10 +32,13 @@ class Runners:
 
     async def run(self) -> None:
         """Host the runners until cancelled, which cancels the jobs, too."""
-        async with anyio.create_task_group() as self._tasks:
-            if self._jobs:
-                self._call_one()
-            await anyio.sleep_forever()
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                if self._jobs:
+                    self._call_one()
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
 
     def submit(self, job: Job) -> None:
         """Run a job soon. It must not raise, unless it is cancelled."""
@@ -46,10 +49,12 @@ class Runners:
         if self._is_coming or self._tasks is None:
             return
         self._is_coming = True
-        if self._idle:
-            self._idle.pop().set_result(None)
-        else:
-            self._tasks.start_soon(self._work)
+        while self._idle:
+            waiting = self._idle.pop()
+            if not waiting.done():  # cancelled, when its runner was
+                waiting.set_result(None)
+                return
+        self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
         task = asyncio.current_task()

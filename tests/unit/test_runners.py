@@ -117,3 +117,17 @@ async def test_jobs_submitted_before_it_runs_are_kept() -> None:
         with anyio.fail_after(5):
             await done.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_a_job_that_comes_while_all_is_cancelled_is_left_alone() -> None:
+    """An idle runner is cancelled at once; a claim that returns then must not trip over it."""
+    done = anyio.Event()
+
+    async def job() -> None:
+        done.set()
+
+    async with running() as runners:
+        runners.submit(job)
+        await done.wait()
+        await anyio.lowlevel.checkpoint()
+    runners.submit(job)
