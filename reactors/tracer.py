@@ -52,10 +52,6 @@ class TraceReactor:
         self._lease = LEASE
         self._moved = anyio.Event()
 
-    async def open(self) -> None:
-        """From now on nothing is missed, whoever has the role."""
-        await self._turn()
-
     async def run(self) -> None:
         tail = self._log.connection.tail()
         try:
@@ -168,6 +164,14 @@ class TraceReactor:
 def _key(position: str) -> tuple[int, int]:
     ms, _, number = position.partition("-")
     return int(ms), int(number or 0)
+
+
+async def keep_for_tracer(event_log: EventLog) -> None:
+    """From now on the feeds keep what a tracer has not exported, though it may start later."""
+    for partition in range(event_log.keys.partitions):
+        await event_log.scripts.turn_tracer(
+            partition, group=GROUP, token=new_key(), lease_ms=1, kept_ms=int(1000 * KEPT)
+        )
 
 
 def open_tracer(event_log: EventLog, partition: int) -> TraceReactor | None:

@@ -30,7 +30,7 @@ from ..reactors.leftovers import remove_leftovers
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
-from ..reactors.tracer import open_tracer
+from ..reactors.tracer import keep_for_tracer, open_tracer
 from . import client
 from .connections import connect, shared
 from .creation import trace_of
@@ -132,7 +132,7 @@ class _Runner:
             await self._lane.acquire()
             await self._lane.open_feed()
             if self._tracer:
-                await self._tracer.open()
+                await keep_for_tracer(self._log)
             await client.create(self._log, self._prepared, lane=self._lane.name)
             created = True
             await self._carry()

@@ -88,6 +88,7 @@ def reactors(
     ] = None,
     agent_slots: AgentSlots = None,
     memory: AgentMemory = None,
+    supervised: Supervised = False,
 ) -> None:
     """Schedule workflows, without running steps or agents.
 
@@ -107,6 +108,7 @@ def reactors(
         [one.value for one in only] if only else REACTORS,
         agent_slots=agent_slots,
         agent_memory=memory,
+        supervised=supervised,
     )
 
 

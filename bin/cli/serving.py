@@ -14,11 +14,12 @@ import anyio.abc
 import msgspec
 
 from ..core.connection import redact
-from ..core.errors import RuntimeUnavailable
+from ..core.errors import RuntimeUnavailable, SettingsError
 from ..core.log import EventLog
 from ..core.settings import Settings
+from ..reactors.otlp import INSTALL, is_installed, is_wanted
 from ..reactors.runtimes.choose import choose_runtime
-from ..reactors.tracer import TraceReactor, open_tracer
+from ..reactors.tracer import TraceReactor, keep_for_tracer, open_tracer
 from ..sdk.connections import connect
 from ..sdk.containers import container_code
 from ..sdk.creation import register_codes
@@ -27,8 +28,12 @@ from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
 from ..sdk.service import ROLES, Service
+from .children import PROGRAM, Child
 from .output import say
 from .session import prepare
+
+#: Niceness of a process that exports.
+PATIENT = 15
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
@@ -49,11 +54,15 @@ def serve(
     codes = load_all(references)
 
     async def main(stop: anyio.Event) -> None:
-        async with anyio.create_task_group() as tasks:
-            if supervised:
-                tasks.start_soon(_stop_with_parent, stop)
-            await run_roles(settings, codes, roles, stop, address)
-            tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as children:
+            if "scheduler" in roles and not supervised:
+                children.start_soon(keep_children, tracing_children(), stop)
+            async with anyio.create_task_group() as tasks:
+                if supervised:
+                    tasks.start_soon(_stop_with_parent, stop)
+                await run_roles(settings, codes, roles, stop, address)
+                tasks.cancel_scope.cancel()
+            stop.set()
 
     run_loop(lambda: until_signal(main))
 
@@ -80,7 +89,9 @@ async def run_roles(
         async with anyio.create_task_group() as sending:
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
-            tracers = start_tracers(log, sending) if {"scheduler", "tracer"} & {*roles} else []
+            if "scheduler" in roles and is_wanted():
+                await keep_for_tracer(log)
+            tracers = start_tracers(log, sending) if "tracer" in roles else []
             async with anyio.create_task_group() as tasks:
                 if roles:
                     carried = [*codes, container_code(log)]
@@ -90,7 +101,7 @@ async def run_roles(
                 if sock:
                     await serve_api(log, codes, sock, auth, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)
-                if roles == ["tracer"]:
+                if tracers:
                     await stop.wait()
             for tracer in tracers:
                 await tracer.finish()
@@ -107,13 +118,44 @@ def start_webhooks(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
         tasks.start_soon(deliver_webhooks, log, partition)
 
 
+def tracing_children() -> list[Child]:
+    """The process that exports traces, where the environment asks for it.
+
+    Encoding a span costs more than a small task, so it is not done where workflows are served.
+    """
+    if not is_wanted():
+        return []
+    if not is_installed():
+        say(f"traces are not exported: {INSTALL}")
+        return []
+    return [Child("tracer", [*PROGRAM, "reactors", "--only", "tracer", "--supervised"])]
+
+
+async def keep_children(children: list[Child], stop: anyio.Event) -> None:
+    async with anyio.create_task_group() as lives:
+        for child in children:
+            lives.start_soon(child.live)
+        await stop.wait()
+        for child in children:
+            child.stop(signal.SIGTERM)
+
+
 def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup) -> list[TraceReactor]:
-    """Export traces, where the environment asks for it."""
+    """Export traces here, with what the processors have left. Raises SettingsError."""
+    if not is_wanted():
+        raise SettingsError("traces need a collector: set OTEL_EXPORTER_OTLP_ENDPOINT")
+    _stand_back()
     found = [open_tracer(log, partition) for partition in range(log.keys.partitions)]
     tracers = [tracer for tracer in found if tracer]
     for tracer in tracers:
         tasks.start_soon(tracer.run)
     return tracers
+
+
+def _stand_back() -> None:
+    """Leave the processors to who serves workflows; a busy one still gives us some 3 %."""
+    if hasattr(os, "nice"):
+        os.nice(PATIENT)
 
 
 def _listen_on(address: Address) -> socket.socket:

@@ -342,3 +342,32 @@ def test_the_commands_say_what_they_did(cli: Command) -> None:
     assert cli("rebuild", "state", "--all").returncode == 2
     assert cli("rebuild", "state", "--workflow", "nobody").returncode == 3
     assert "0 put back" in cli("rebuild", "--all", "--rollback").stdout
+
+
+async def test_rebuilding_again_and_again_beside_live_work_harms_nothing(log: EventLog) -> None:
+    """Each round finds what was damaged, or what was repaired by live writes in between."""
+    made = [await begin(log, team="a") for _ in range(8)]
+
+    async def damage_and_rebuild() -> None:
+        while True:
+            for one in made[::2]:
+                await log.redis.hset(f"workflow:{one}:state", "bogus", "1")
+                await log.redis.zrem("flow:0:workflows", one)
+                await log.redis.zadd("flow:0:workflows:failed", {one: 1})
+                await log.redis.delete(f"workflow:{one}:step:each:jobs")
+            found = await rebuild(log, "all")
+            assert found.damaged == 0, found.problems
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Service(log, [code_of(Counted)], roles=ROLES).run)
+        tasks.start_soon(damage_and_rebuild)
+        with anyio.fail_after(60):
+            for one in made:
+                key = log.keys.workflow(one, "meta")
+                while await log.redis.hget(key, "doc_status") != b"completed":  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    for _ in range(2):  # the first one only ends what was under way
+        await rebuild(log, "all")
+    assert (await rebuild(log, "all")).different == 0
+    assert (await check(log, Question())).violations == []
