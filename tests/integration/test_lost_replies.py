@@ -441,6 +441,7 @@ async def turn_tracer(bench: Bench, scripts: Scripts) -> Any:
     return await scripts.turn_tracer(0, **call, exported=(start or "", "9-0"))
 
 
+@case
 async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
     await bench.scripts.follow_feed(0, follower="f", lease_ms=0)
