@@ -13,7 +13,6 @@ from ..core.log import EventLog
 from ..projections.bundle import decode_history
 from ..projections.histories import History
 from ..projections.tombstones import Tombstone, decode_tombstone
-from .histories import ELSEWHERE
 
 #: Histories that are kept in memory, for who reads one page by page.
 KEPT = 4
@@ -79,12 +78,3 @@ class Archived:
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return self._kept[tombstone.path]
-
-
-async def look(log: EventLog, workflow: str) -> History | None:
-    """The second place where `read_history` looks."""
-    return await Archived(log).history(workflow)
-
-
-if look not in ELSEWHERE:
-    ELSEWHERE.append(look)

@@ -13,6 +13,7 @@ from ..core.errors import WorkflowNotFound
 from ..core.events import Recorded, WorkflowCreated
 from ..core.log import EventLog
 from ..projections.histories import History, Problem, Transcript
+from .archives import Archived
 
 #: Where else a workflow may be: returns its history, or None when it is not there either.
 Elsewhere = Callable[[EventLog, str], Awaitable[History | None]]
@@ -34,9 +35,8 @@ async def read_history(
     transcript = Transcript(workflow, keep_entries=entries)
     await reader.read_log(transcript)
     if not transcript.events and not reader.problems:
-        for look in ELSEWHERE:
-            if found := await look(log, workflow):
-                return found
+        if archived := await Archived(log).history(workflow):
+            return archived
         raise WorkflowNotFound(workflow)
     stored = await reader.definition(transcript.events)
     history = transcript.history(stored, await reader.blobs() if blobs else {})
