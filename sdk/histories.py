@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,9 +15,6 @@ from ..core.log import EventLog
 from ..projections.histories import History, Problem, Transcript
 from .archives import Archived
 
-#: Where else a workflow may be: returns its history, or None when it is not there either.
-Elsewhere = Callable[[EventLog, str], Awaitable[History | None]]
-ELSEWHERE: list[Elsewhere] = []
 #: Payloads that one call reads.
 PAYLOADS = 50
 
