@@ -124,7 +124,8 @@ def _response(request: HttpRequest, made: Answer) -> Reply:
 
 
 def _with_charset(media_type: str) -> str:
-    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+    is_bare = media_type.startswith("text/") and "charset" not in media_type
+    return f"{media_type}; charset=utf-8" if is_bare else media_type
 
 
 def respond_with(problem: Problem, request: HttpRequest) -> Response[Any]:

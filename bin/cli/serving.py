@@ -24,13 +24,17 @@ from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
 from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
+from ..sdk.metrics import Meter
+from ..sdk.otlp_metrics import is_wanted, make_exporter, send_metrics
 from ..sdk.registry import load
-from ..sdk.service import ROLES, Service
+from ..sdk.service import REACTORS, ROLES, Service
 from .output import say
 from .session import prepare
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
+#: Where metrics are served that have no API beside them, and no tokens.
+LOOPBACK = "127.0.0.1"
 
 
 def serve(
@@ -41,6 +45,7 @@ def serve(
     agent_slots: int | None = None,
     agent_memory: int | None = None,
     address: Address | None = None,
+    metrics_port: int | None = None,
     supervised: bool = False,
 ) -> None:
     """Have these roles, and an API at the address, in this process until SIGINT or SIGTERM."""
@@ -51,7 +56,7 @@ def serve(
         async with anyio.create_task_group() as tasks:
             if supervised:
                 tasks.start_soon(_stop_with_parent, stop)
-            await run_roles(settings, codes, roles, stop, address)
+            await run_roles(settings, codes, roles, stop, address, metrics_port)
             tasks.cancel_scope.cancel()
 
     run_loop(lambda: until_signal(main))
@@ -67,8 +72,10 @@ async def run_roles(
     roles: Collection[str],
     stop: anyio.Event,
     address: Address | None = None,
+    metrics_port: int | None = None,
 ) -> None:
     sock = _listen_on(address) if address else None
+    scraped = None if metrics_port is None else _listen_on((LOOPBACK, metrics_port))
     if sock and settings.api_url is None and settings.runtime == "process":
         # Agents that are processes of this host reach what this process serves.
         settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
@@ -76,7 +83,10 @@ async def run_roles(
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
+        meter = choose_meter(log, roles, is_scraped=bool(sock or scraped), has_api=bool(sock))
         async with anyio.create_task_group() as sending:
+            if meter and is_wanted():
+                sending.start_soon(send_metrics, meter, make_exporter())
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
             async with anyio.create_task_group() as tasks:
@@ -86,7 +96,9 @@ async def run_roles(
                 if "worker" in roles:
                     sending.start_soon(serve_hooks, log)
                 if sock:
-                    await serve_api(log, codes, sock, auth, stop, tasks)
+                    await serve_api(log, codes, sock, auth, stop, tasks, meter)
+                if scraped and meter:
+                    await _serve_metrics(meter, scraped, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)
             sending.cancel_scope.cancel()
 
@@ -126,14 +138,38 @@ async def serve_api(
     auth: bool,
     stop: anyio.Event,
     tasks: anyio.abc.TaskGroup,
+    meter: Meter | None = None,
 ) -> None:
     """Begin to serve the HTTP API."""
     from ..api.api import Api
     from ..api.server import serve, url_of
 
-    await tasks.start(serve, Api(log, codes, auth=auth), sock, stop)
+    await tasks.start(serve, Api(log, codes, auth=auth, meter=meter), sock, stop)
     who = "with a token" if auth else "from this machine, without tokens"
     say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
+
+
+def choose_meter(
+    log: EventLog, roles: Collection[str], *, is_scraped: bool, has_api: bool
+) -> Meter | None:
+    """What counts here; None where nobody asks for it.
+
+    Processes that only work leave to the others what is the same for all.
+    """
+    if not is_scraped and not is_wanted():
+        return None
+    reads_gauges = has_api or any(role in roles for role in REACTORS)
+    return Meter(log, reads_gauges=reads_gauges)
+
+
+async def _serve_metrics(
+    meter: Meter, sock: socket.socket, stop: anyio.Event, tasks: anyio.abc.TaskGroup
+) -> None:
+    from ..api.scraping import serve_metrics
+    from ..api.server import url_of
+
+    await tasks.start(serve_metrics, meter, sock, stop)
+    say(f"metrics  {url_of(sock)}/metrics")
 
 
 def say_what_runs(
