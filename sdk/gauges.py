@@ -18,6 +18,7 @@ from .backlog import Backlog, read_backlogs
 from .facts import COUNTED, Facts, Member
 from .lags import read_lags
 from .overview import Looker
+from .queue_looks import backlog_of
 
 #: Workflows of each partition whose projections are compared with their logs.
 COMPARED = 200
@@ -50,9 +51,10 @@ async def read_gauges(log: EventLog) -> list[Sample]:
 
 
 def _queues(queues: Iterable[QueueView], backlogs: dict[str, Backlog]) -> Iterator[Sample]:
-    for queue in queues:
+    known = {ALL_QUEUES: QueueView(ALL_QUEUES, 0, 0, 0, 0), **{one.name: one for one in queues}}
+    for queue in known.values():
         labels = (queue.name,)
-        oldest = _oldest(queue, backlogs)
+        oldest = backlog_of(queue.name, backlogs).oldest_s
         yield Sample(m.QUEUE_DEPTH, labels, queue.waiting)
         yield Sample(m.QUEUE_OLDEST, labels, oldest)
         yield Sample(m.QUEUE_RUNNING, labels, queue.running)
@@ -60,12 +62,6 @@ def _queues(queues: Iterable[QueueView], backlogs: dict[str, Backlog]) -> Iterat
             yield Sample(m.QUEUE_LIMIT, labels, queue.limit)
         if queue.depth:
             yield Sample(m.QUEUE_DEPTH_LIMIT, labels, queue.depth)
-
-
-def _oldest(queue: QueueView, backlogs: dict[str, Backlog]) -> float:
-    if queue.name == ALL_QUEUES:
-        return max((one.oldest_s for one in backlogs.values()), default=0.0)
-    return backlogs.get(queue.name, Backlog()).oldest_s
 
 
 async def _statuses(log: EventLog) -> list[Sample]:
