@@ -15,12 +15,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-import anyio.to_thread
 import structlog
 
 from ..core.metrics import Histogram, Metric, Sample
 from .gauges import by_metric
 from .metrics import Meter
+from .threads import Threads
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -95,13 +95,13 @@ class _Sender:
     def __init__(self, meter: Meter, exporter: Exporter) -> None:
         self._meter = meter
         self._exporter = exporter
+        self._threads = Threads()  # of daemons: a process that stops waits for no collector
         self._resource = resource()
         self._began_ns = time.time_ns()
 
     async def send(self) -> None:
         data = message(await self._meter.samples(), self._resource, self._began_ns)
-        send = partial(self._exporter.export, data)
-        await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+        await self._threads.run(partial(self._exporter.export, data))
 
 
 def resource() -> Resource:
