@@ -115,9 +115,7 @@ def _part(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> list[Render
     """A table below a blank line; nothing when it would be empty."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(
-            name.upper(), justify="left" if name in WORDS else "right", no_wrap=True
-        )
+        table.add_column(name.upper(), justify="left" if name in WORDS else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*cells)
     return [Text(""), table] if table.row_count else []

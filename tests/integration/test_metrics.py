@@ -196,7 +196,7 @@ def collecting() -> Iterator[Collector]:
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - its name is given
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             assert self.path == "/v1/metrics"
             collector.messages.append(ExportMetricsServiceRequest.FromString(body))
