@@ -71,8 +71,11 @@ def _count_step(
     step = view.step(name)
     began = step.scheduled_ms or ts
     instruments.observe(m.STEP_DURATION, (ts - began) / 1000, view.name, name, result)
-    labels = (view.name, name, definition.by_id[name].queue)
     reused = set(step.reused)
-    for index, task in step.tasks.items():
-        if task.attempt == 1 and index not in reused:
-            instruments.observe(m.QUEUE_WAIT, (task.started_ms - began) / 1000, *labels)
+    waits = [
+        (task.started_ms - began) / 1000
+        for index, task in step.tasks.items()
+        if task.attempt == 1 and index not in reused
+    ]
+    if waits:
+        instruments.observe_all(m.QUEUE_WAIT, waits, view.name, name, definition.by_id[name].queue)
