@@ -14,6 +14,7 @@ import msgspec
 from ..core.answers import decode_ready
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from .containers import EXECUTOR
 
 #: Workflows asked for by one call.
 PAGE = 500
@@ -65,12 +66,13 @@ async def _all(log: EventLog) -> list[str]:
 async def _likely(log: EventLog) -> list[str]:
     """The heads of the rings, some that wait for limits, and some of those under way."""
     found: dict[str, None] = {}
-    names: list[bytes] = await log.redis.hkeys(log.keys.registered)
+    registered: list[bytes] = await log.redis.hkeys(log.keys.registered)
+    names = [EXECUTOR, *(name.decode() for name in registered)]
     blocked: set[bytes] = await log.redis.smembers(log.keys.shared("blocked"))
     async with log.redis.pipeline(transaction=False) as pipe:
         for partition in range(log.keys.partitions):
             for name in names:
-                ring = log.keys.flow(partition, SHARED, "ring", name.decode())
+                ring = log.keys.flow(partition, SHARED, "ring", name)
                 pipe.zrange(ring, 0, OF_EACH - 1)
             pipe.srandmember(log.keys.flow(partition, "active"), OLDEST)
         for limit in blocked:

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 import anyio
+import structlog
 from redis.exceptions import RedisError
 
 from ..core import metrics as m
 from ..core.log import EventLog
 from ..core.metrics import Instruments, Sample
 from .gauges import read_gauges
+
+log = structlog.get_logger()
 
 #: Gauges that are as old are read again, s: many scrapes at a time cost one look.
 FRESH = 1.0
@@ -57,7 +60,8 @@ class Meter:
         try:
             with anyio.fail_after(PATIENCE):
                 return await read_gauges(self._log)
-        except (RedisError, TimeoutError, OSError):
+        except (RedisError, TimeoutError, OSError) as error:
+            log.warning("metrics.cannot_read", problem=str(error) or type(error).__name__)
             return []
 
 

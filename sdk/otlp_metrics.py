@@ -7,7 +7,6 @@ costs a thread that waits for it, and the next message has everything again.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -108,15 +107,10 @@ def resource() -> Resource:
     """Who sends: as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, else by our name."""
     from opentelemetry.sdk.resources import Resource
 
-    ours = {
-        "service.name": "agentainer",
-        "service.version": version("agentainer-flow"),
-        "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
-    }
-    given = Resource.create()
+    given = Resource.create({"service.version": version("agentainer-flow")})
     if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
-        return given.merge(Resource(ours))
-    return Resource(ours).merge(given)
+        return given.merge(Resource({"service.name": "agentainer"}))
+    return given
 
 
 def message(samples: Iterable[Sample], of: Resource, began_ns: int) -> MetricsData:

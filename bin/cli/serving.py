@@ -25,7 +25,7 @@ from ..sdk.graph import WorkflowCode
 from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
 from ..sdk.metrics import Meter
-from ..sdk.otlp_metrics import is_wanted, make_exporter, send_metrics
+from ..sdk.otlp_metrics import Exporter, is_wanted, make_exporter, send_metrics
 from ..sdk.registry import load
 from ..sdk.service import REACTORS, ROLES, Service
 from .output import say
@@ -83,10 +83,15 @@ async def run_roles(
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
-        meter = choose_meter(log, roles, is_scraped=bool(sock or scraped), has_api=bool(sock))
+        exporter = choose_exporter()
+        meter = None
+        if sock or scraped or exporter:
+            # Processes that only work leave to the others what is the same for all.
+            reads_gauges = bool(sock) or not set(roles).isdisjoint(REACTORS)
+            meter = Meter(log, reads_gauges=reads_gauges)
         async with anyio.create_task_group() as sending:
-            if meter and is_wanted():
-                sending.start_soon(send_metrics, meter, make_exporter())
+            if meter and exporter:
+                sending.start_soon(send_metrics, meter, exporter)
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
             async with anyio.create_task_group() as tasks:
@@ -149,17 +154,18 @@ async def serve_api(
     say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
 
 
-def choose_meter(
-    log: EventLog, roles: Collection[str], *, is_scraped: bool, has_api: bool
-) -> Meter | None:
-    """What counts here; None where nobody asks for it.
+def choose_exporter() -> Exporter | None:
+    """What sends metrics by OTLP; None where nobody asks for it, or it is not installed.
 
-    Processes that only work leave to the others what is the same for all.
+    The variables that ask may be meant for other programs of this machine.
     """
-    if not is_scraped and not is_wanted():
+    if not is_wanted():
         return None
-    reads_gauges = has_api or any(role in roles for role in REACTORS)
-    return Meter(log, reads_gauges=reads_gauges)
+    try:
+        return make_exporter()
+    except ImportError as error:
+        say(f"no metrics are sent: {error}; pip install 'agentainer-flow[otlp]'")
+        return None
 
 
 async def _serve_metrics(
