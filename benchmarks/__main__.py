@@ -13,7 +13,18 @@ from types import FrameType
 
 import msgspec
 
-from . import chain, containers, fan_out, fibonacci, fold, many, processors, scaling
+from . import (
+    chain,
+    containers,
+    fan_out,
+    fibonacci,
+    fold,
+    listing,
+    many,
+    processors,
+    scaling,
+    telemetry,
+)
 from .about import about
 from .docker_host import DockerHost
 from .errors import Failed, Skipped
@@ -31,6 +42,8 @@ BENCHMARKS: dict[str, Callable[[Stage], Measured]] = {
     "W-10": fibonacci.measure_heavy,
     "containers": containers.measure,
     "fold": fold.measure,
+    "listing": listing.measure,
+    "telemetry": telemetry.measure,
 }
 FSYNC = ("everysec", "always")
 REPETITIONS = 3

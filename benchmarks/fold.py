@@ -1,4 +1,4 @@
-"""Events per second when a long log is replayed: read from Redis, decoded and folded."""
+"""Events per second when a long log is replayed, and when it is verified in every respect."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 from agentainer_flow.core.log import EventLog, decode_raw
+from agentainer_flow.projections.snapshots import load_view, read_snapshot
 from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
+from agentainer_flow.sdk.verify import verify
 
 from .errors import NotOnce
 from .figures import Measured
@@ -46,16 +48,32 @@ async def _replay(log: EventLog, run: Run) -> Measured:
     begun = time.perf_counter()
     view = fold(run.workflow, await log.read(run.workflow))
     replayed = time.perf_counter() - begun
+    begun = time.perf_counter()
+    by_snapshot = await load_view(log, run.workflow)
+    loaded = time.perf_counter() - begun
+    if by_snapshot.version != view.version:
+        raise NotOnce(f"{run.workflow}: by its snapshot it has {by_snapshot.version} events")
+    kept = await read_snapshot(log, run.workflow)
     entries = await _entries(log, run.workflow)
     begun = time.perf_counter()
     again = fold(run.workflow, map(decode_raw, entries))
     folded = time.perf_counter() - begun
+    begun, used = time.perf_counter(), time.process_time()
+    verified = await verify(log, run.workflow)
+    took, used = time.perf_counter() - begun, time.process_time() - used
+    if not verified.clean:
+        raise NotOnce(f"{run.workflow}: {verified.findings[0]}")
     if not view.version == again.version == run.events or view.status != "completed":
         raise NotOnce(f"{run.workflow}: folded to {view.version} of {run.events} events")
     return {
         "events": run.events,
         "replay_events_per_s": run.events / replayed,
         "decode_and_fold_events_per_s": run.events / folded,
+        "verify_events_per_s": run.events / took,
+        "verify_events_per_cpu_s": run.events / used,
+        "whole_log_ms": 1000 * replayed,
+        "by_snapshot_ms": 1000 * loaded,
+        "events_behind_snapshot": run.events - (kept.version if kept else 0),
     }
 
 

@@ -51,6 +51,8 @@ TARGETS = (
     Target("containers", "adopted_s", "at most", 5),
     Target("containers", "relaunched", "at most", 0),
     Target("fold", "replay_events_per_s", "at least", 200_000),
+    Target("telemetry", "traced_to_plain_ratio", "at least", 0.9),
+    Target("fold", "verify_events_per_cpu_s", "at least", 100_000),
 )
 
 

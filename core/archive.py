@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import tempfile
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import ArchiveUnavailable, SettingsError
+from .ids import new_key
+
+#: What a file is called until it is whole.
+PART = ".part"
 
 
 class Storage(Protocol):
@@ -24,6 +28,10 @@ class Storage(Protocol):
 
     def remove(self, path: str) -> None:
         """One that is not there is removed already."""
+        ...
+
+    def clear(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        """Remove what writers that were killed left half written; how many files."""
         ...
 
 
@@ -58,19 +66,31 @@ class _Folder:
         except OSError as error:
             raise ArchiveUnavailable(str(self._root), path, str(error)) from error
 
+    def clear(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        count, latest = 0, time.time() - older_than_s
+        try:
+            for path in self._root.rglob(f".*{PART}"):
+                if path.stat().st_mtime < latest:
+                    count += 1
+                    if not dry_run:
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArchiveUnavailable(str(self._root), "", str(error)) from error
+        return count
+
 
 def _write_whole(place: Path, data: bytes) -> None:
     """Beside its place first, on disk, then renamed; the folder is synced, for it has the name."""
-    handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+    part = place.with_name(f".{place.name}.{new_key()[:12]}{PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(place)
+        part.replace(place)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
+            part.unlink()
         raise
     folder = os.open(place.parent, os.O_RDONLY)
     try:
@@ -115,6 +135,9 @@ class _Remote:
             pass
         except Exception as error:  # each kind of storage has errors of its own
             raise ArchiveUnavailable(self._url, path, str(error)) from error
+
+    def clear(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        return 0  # such storage has a file as a whole or not at all
 
     def _place(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"

@@ -35,6 +35,7 @@ Every transition of a run is one entry of the Redis Stream `workflow:<id>:events
 | `ts` | when, in ms, by the clock of the Redis server |
 | `by` | who wrote it: `client`, `user@host` (the command), `engine`, or another role by name |
 | `cause` | version of the event that led to it, where one did |
+| `schema` | schema number of `data`, where it is above 1 |
 | `dg` | first 16 hex digits of the SHA-1 of the previous entry's `dg`, `type` and `data` |
 
 Readers skip types they do not know and ignore fields they do not know.
@@ -51,6 +52,7 @@ PARTS = (
     events.JobSpec,
     events.ForkedFrom,
     events.ReusedTask,
+    events.Trace,
 )
 
 #: Where the schemas of an AsyncAPI or OpenAPI document are.

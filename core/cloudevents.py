@@ -57,13 +57,14 @@ def cloud_event(workflow: str, name: str, recorded: Recorded, iso: str) -> Cloud
     """The public form of an event; `iso` is its time, `name` the definition's ("": not known)."""
     event = recorded.event
     cause = recorded.cause
+    schema = max(recorded.schema, schema_of(recorded.type))
     return CloudEvent(
         id=f"{workflow}:{recorded.version}",
         source=f"/workflows/{workflow}",
-        type=public_type(recorded.type),
+        type=f"{PREFIX}{recorded.type}.v{schema}",
         time=iso,
         subject=_subject(event),
-        dataschema=f"urn:agentainer:event:{recorded.type}:{schema_of(recorded.type)}",
+        dataschema=f"urn:agentainer:event:{recorded.type}:{schema}",
         sequence=f"{recorded.version:020}",
         partitionkey=workflow,
         workflowname=name or msgspec.UNSET,

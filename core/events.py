@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from .payloads import NULL, is_json
+from .tracing import Trace as Trace
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -47,6 +48,8 @@ class ForkedFrom(msgspec.Struct, frozen=True, omit_defaults=True):
     rerun: list[str] = []
     #: What was given anew: `input.k`, `output.step`, `state.k`, `definition`.
     changed: list[str] = []
+    #: Its trace, when that is not the one of its id.
+    trace_id: str = ""
 
 
 class ReusedTask(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +88,8 @@ class WorkflowCreated(Event, frozen=True):
     items: msgspec.Raw = msgspec.Raw(b"{}")
     tags: dict[str, str] = {}
     forked_from: ForkedFrom | None = None
+    #: None: it has a trace of its own, which is exported.
+    trace: Trace | None = None
 
 
 class WorkflowStarted(Event, frozen=True):
@@ -341,6 +346,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     pids: int | None = None
     timeout_s: float | None = None
     grace_s: float = 10.0
+    #: The trace that what it does belongs to, W3C.
+    traceparent: str = ""
 
 
 class JobLaunched(JobEvent, frozen=True):

@@ -59,6 +59,8 @@
     flow:<p>:sub:<name>:parked         STREAM  events that could not be handled
     flow:<p>:sub:<name>:bell           STREAM  wakes who handles them
     flow:subscriptions                 HASH    name -> what a durable subscription wants
+    flow:<p>:tracer                    STRING  token of who exports traces, as long as it does
+    flow:<p>:traced                    STRING  its group on the feed; without it the group goes
     flow:<p>:followers                 ZSET    processes that follow the feed, by deadline
     flow:rebuild:<name>                HASH    how far a rebuild of projections is
     flow:definitions                   HASH    digest -> definition
@@ -85,8 +87,8 @@ its workflow ends or moves to the shared lane. Of what the API keeps, `flow:requ
 day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
 consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
 up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
-closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`) is
-kept for some days.
+closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`)
+is kept for some days, the tracer's place on the feed for one.
 
 With an archive (AGENTAINER_ARCHIVE) the keys of an ended workflow get no TTL: they are listed in
 `flow:<p>:archivable` and stay until its log is written there (`archive.lua`). `archived` stays as

@@ -1,14 +1,25 @@
-"""Where our own log lines go: to stderr, unless the application has arranged it."""
+"""Where our own log lines go: to stderr, unless the application has arranged it.
+
+Every line about a workflow says which, with step, index, attempt and trace where they apply.
+Secrets are taken out of all of them, tracebacks included.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import structlog
-from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.dev import ConsoleRenderer
+from structlog.typing import EventDict, WrappedLogger
 
+from .secrets import hide
 from .settings import Settings
+from .tracing import trace_id_of
+
+#: A step in the making of a line.
+Process = Callable[..., EventDict | str | bytes]
 
 
 def log_to_stderr(settings: Settings) -> None:
@@ -20,12 +31,39 @@ def log_to_stderr(settings: Settings) -> None:
         return
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-            ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback),
-        ],
+        processors=processors(settings, colors=sys.stderr.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: structlog.PrintLogger(sys.stderr),
     )
+
+
+def processors(settings: Settings, *, colors: bool) -> list[Process]:
+    """What a line goes through; the last one writes it."""
+    is_json = settings.log_format == "json"
+    found: list[Process] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(
+            fmt="iso" if is_json else "%H:%M:%S.%f", utc=is_json, key="timestamp"
+        ),
+        structlog.processors.format_exc_info,
+    ]
+    if settings.trace_caller == "link":  # else only who knows the caller knows the trace
+        found.append(add_trace)
+    found.append(hide_secrets)
+    if is_json:
+        return [*found, structlog.processors.JSONRenderer()]
+    return [*found, ConsoleRenderer(colors=colors)]
+
+
+def add_trace(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """Every workflow has a trace."""
+    workflow = line.get("workflow")
+    if isinstance(workflow, str) and workflow:
+        line.setdefault("trace_id", trace_id_of(workflow))
+    return line
+
+
+def hide_secrets(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """Values under secret names, and secrets within texts, wherever they are."""
+    return {name: hide(value, name) for name, value in line.items()}

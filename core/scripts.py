@@ -583,6 +583,27 @@ class Scripts:
         call = {"group": group, **({"close": True} if close else {})}
         await self._run("open_group", partition, **call)
 
+    async def turn_tracer(
+        self,
+        partition: int,
+        *,
+        group: str,
+        token: str,
+        lease_ms: int,
+        kept_ms: int,
+        exported: tuple[str, str] | None = None,
+    ) -> str | None:
+        """Hold the role of the tracer and move from one position to the next.
+
+        Returns the position; None while somebody else has the role.
+        """
+        call: dict[str, Any] = {"lease_ms": lease_ms, "kept_ms": kept_ms}
+        if exported:
+            call |= {"from": exported[0], "to": exported[1]}
+        answer = await self._run("turn_tracer", partition, group=group, token=token, **call)
+        position: str | None = _decode(answer) or None
+        return position
+
     async def plan_deliveries(
         self,
         partition: int,

@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     durability: str = "redis"
     #: debug, info, warning, error or critical. With debug the commands show tracebacks, too.
     log_level: str = "warning"
+    #: How log lines look: console, or json (one object per line).
+    log_format: str = "console"
     #: Where agents and other clients reach the HTTP API.
     api_url: str | None = None
     #: Who needs a token: auto (everybody, but not on a loopback address) or on (everybody).
@@ -86,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     webhook_allow: str = ""
     #: Origins whose web pages may call the API, separated by commas.
     api_origins: str = ""
+    #: The trace of a run: one of its own with a link to the span that started it (link), or that
+    #: of this span (parent).
+    trace_caller: str = "link"
     #: What run() shows on stderr: live, plain, off, or auto: live on a terminal, else off.
     progress: str = "auto"
 
@@ -106,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"runtime must be auto, docker or process, got {self.runtime!r}")
         if self.log_level.lower() not in LOG_LEVELS:
             raise ValueError(f"log_level must be {', '.join(LOG_LEVELS)}, got {self.log_level!r}")
+        if self.log_format not in ("console", "json"):
+            raise ValueError(f"log_format must be console or json, got {self.log_format!r}")
         if not DURABILITY.fullmatch(self.durability):
             raise ValueError(
                 f"durability must be redis, fsync or replicas:N with N from 1 on, got "
@@ -113,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.progress not in ("auto", "live", "plain", "off"):
             raise ValueError(f"progress must be auto, live, plain or off, got {self.progress!r}")
+        if self.trace_caller not in ("link", "parent"):
+            raise ValueError(f"trace_caller must be link or parent, got {self.trace_caller!r}")
         if self.api_auth not in ("auto", "on"):
             raise ValueError(f"api_auth must be auto or on, got {self.api_auth!r}")
         if self.api_if_match not in ("optional", "required"):

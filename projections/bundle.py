@@ -19,10 +19,11 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ..core.entries import FIELDS
 from ..core.errors import BundleDamaged
@@ -30,15 +31,20 @@ from ..core.ids import digest as content_digest
 from ..core.payloads import NULL
 from ..core.tail import Entry
 from .damage import canonical
-from .histories import History, history_of
+from .histories import History, Transcript
 
 FORMAT, FORMAT_VERSION = "agentainer-history", 1
 SUFFIX = ".agflow"
+
+#: An entry as Redis answers it: its id, and names and values of its fields.
+Raw = tuple[bytes, list[bytes]]
 
 _encode = msgspec.json.Encoder().encode
 #: Fields of an entry that are numbers where they are spelled as such.
 _NUMBERS = (b"ts", b"cause", b"schema")
 _LARGEST = 2**53
+#: In front of the name of a field that is no text.
+_CODED = "base64:"
 _VERSION = re.compile(rb'\{"version":(\d+),')
 
 
@@ -54,24 +60,31 @@ class Head(msgspec.Struct, omit_defaults=False):
     blobs: int
 
 
+class _Format(msgspec.Struct):
+    """What of the first line every version of the format has."""
+
+    format: str = ""
+    format_version: int = 0
+
+
 class Line(msgspec.Struct, omit_defaults=True):
     """One entry of the log."""
 
     version: int
-    type: str | msgspec.UnsetType = msgspec.UNSET
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    data_text: str | msgspec.UnsetType = msgspec.UNSET
-    ts: int | str | msgspec.UnsetType = msgspec.UNSET
-    by: str | msgspec.UnsetType = msgspec.UNSET
-    dg: str | msgspec.UnsetType = msgspec.UNSET
-    cause: int | str | msgspec.UnsetType = msgspec.UNSET
-    schema: int | str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = UNSET
+    data: msgspec.Raw | msgspec.UnsetType = UNSET
+    data_text: str | msgspec.UnsetType = UNSET
+    ts: int | str | msgspec.UnsetType = UNSET
+    by: str | msgspec.UnsetType = UNSET
+    dg: str | msgspec.UnsetType = UNSET
+    cause: int | str | msgspec.UnsetType = UNSET
+    schema: int | str | msgspec.UnsetType = UNSET
     #: Fields that others added.
     more: dict[str, str] = {}
     #: Fields that are no text.
     base64: dict[str, str] = {}
     #: The entry's id where it is not `<version>-0`.
-    id: str | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = UNSET
 
 
 class DefinitionLine(msgspec.Struct):
@@ -92,6 +105,7 @@ class End(msgspec.Struct):
     sha256: str
 
 
+_format = msgspec.json.Decoder(_Format).decode
 _head = msgspec.json.Decoder(Head).decode
 _line = msgspec.json.Decoder(Line, strict=True).decode
 _definition = msgspec.json.Decoder(DefinitionLine).decode
@@ -140,7 +154,7 @@ def _put(line: Line, field: bytes, value: bytes) -> None:
     text = _text_or_none(value)
     name = _text_or_none(field)
     if text is None or name is None:
-        line.base64 = {**line.base64, _text(field): base64.b64encode(value).decode()}
+        line.base64 = {**line.base64, _named(field, name): base64.b64encode(value).decode()}
     elif field == b"data" and _is_plain(value):
         line.data = msgspec.Raw(value)
     elif field == b"data":
@@ -198,7 +212,9 @@ class _Reader:
         self._check_sums()
         head: Head = self._next(_head, "the head")
         definition = self._next(_definition, "the definition").definition
-        entries = [self._entry() for _ in range(head.events)]
+        transcript = Transcript(head.workflow)
+        transcript.add_raw(self._entry() for _ in range(head.events))
+        entries = transcript.entries
         if entries and _text(entries[-1][1].get(b"dg", b"")) != head.digest:
             raise self._damaged(f"the last event has another digest than the head: {head.digest}")
         blobs = dict(self._blob() for _ in range(head.blobs))
@@ -207,22 +223,21 @@ class _Reader:
         if end.lines != self._at:
             raise self._damaged(f"the file ends here, expected {end.lines} lines")
         stored = b"" if definition == NULL else bytes(definition)
-        return history_of(head.workflow, entries, stored, blobs)
+        return transcript.history(stored, blobs)
 
     def _check_format(self) -> None:
         first = self._lines[0]
         try:
-            found = msgspec.json.decode(first)
+            found = _format(first)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = None
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            found = _Format()
+        if found.format != FORMAT:
             text = f"expected a first line with format {FORMAT!r}, got {_text(first[:60])!r}"
             raise BundleDamaged(f"it is no exported history: {text}", line=1)
-        version: Any = found.get("format_version")
-        if type(version) is int and version > FORMAT_VERSION:
+        if found.format_version > FORMAT_VERSION:
             raise BundleDamaged(
-                f"it has format version {version}, this release reads up to {FORMAT_VERSION}: "
-                "use a newer one",
+                f"it has format version {found.format_version}, this release reads up to "
+                f"{FORMAT_VERSION}: use a newer one",
                 line=1,
             )
 
@@ -237,43 +252,42 @@ class _Reader:
             end = _end(last)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged_at(len(lines), f"the last line was changed: {error}") from error
-        sums = [end.sums[at : at + 8] for at in range(0, len(end.sums), 8)]
         body = lines[:-1]
+        whole = hashlib.sha256(b"".join(line + b"\n" for line in body)).hexdigest()
+        sums = [end.sums[at : at + 8] for at in range(0, len(end.sums), 8)]
+        if whole == end.sha256 and sums == [*map(_sum, body)] and end.lines == len(lines):
+            return
+        if whole != end.sha256:
+            self._find_damage(body, sums)
+        raise self._damaged_at(len(lines), "the last line was changed: it does not fit the others")
+
+    def _find_damage(self, body: list[bytes], sums: list[str]) -> None:
+        """Raises BundleDamaged with the first line that is not as it was."""
         for number, line in enumerate(body, 1):
             if sums[number - 1 : number] != [_sum(line)]:
                 is_lost = sums[number : number + 1] == [_sum(line)]
                 text = "a line is missing before this one" if is_lost else "the line was changed"
                 raise self._damaged_at(number, text)
-        if len(sums) > len(body) or end.lines != len(lines):
-            text = f"a line is missing before this one: {end.lines} were exported"
-            raise self._damaged_at(len(lines), text)
-        whole = hashlib.sha256(b"".join(line + b"\n" for line in body)).hexdigest()
-        if whole != end.sha256:
-            raise self._damaged_at(len(lines), f"the sum of the file is {whole}, not {end.sha256}")
+        if len(sums) > len(body):
+            text = f"a line is missing before this one: {len(sums) + 1} were exported"
+            raise self._damaged_at(len(body) + 1, text)
 
     def _damaged_at(self, number: int, reason: str) -> BundleDamaged:
         """Say which event the line has, as far as that can be told."""
         found = _VERSION.match(self._lines[number - 1])
         return BundleDamaged(reason, line=number, version=int(found[1]) if found else None)
 
-    def _entry(self) -> Entry:
-        began = self._at
+    def _entry(self) -> Raw:
         line: Line = self._next(_line, "an event")
-        after = self._version or 0
-        if line.version <= after:
-            raise self._damaged(f"event {line.version} comes after event {after}")
         self._version = line.version
-        entry = self._entry_of(line)
-        if encode_entry(entry) != self._lines[began]:
-            raise self._damaged("it is not spelled as it was exported")
-        return entry
-
-    def _entry_of(self, line: Line) -> Entry:
-        name = b"%d-0" % line.version if line.id is msgspec.UNSET else line.id.encode()
+        name = b"%d-0" % line.version if line.id is UNSET else line.id.encode()
+        if not (line.more or line.base64):
+            return name, [*_usual_fields(line)]
         try:
-            return name, canonical(dict(_fields(line)))
+            fields = canonical({**dict(_pairs([*_usual_fields(line)])), **dict(_more_fields(line))})
         except (binascii.Error, ValueError) as error:
             raise self._damaged(f"its base64 cannot be read: {error}") from error
+        return name, [one for pair in fields.items() for one in pair]
 
     def _blob(self) -> tuple[str, bytes]:
         self._version = None
@@ -302,19 +316,45 @@ class _Reader:
         return BundleDamaged(reason, line=self._at, version=self._version)
 
 
-def _fields(line: Line) -> Iterator[tuple[bytes, bytes]]:
-    plain: Iterable[tuple[str, Any]] = msgspec.structs.asdict(line).items()
-    for name, value in plain:
-        if value is msgspec.UNSET or name in ("version", "id", "more", "base64"):
-            continue
-        if name.startswith("data"):
-            yield b"data", bytes(value) if name == "data" else value.encode()
-        else:
-            yield name.encode(), str(value).encode()
+def _usual_fields(line: Line) -> Iterator[bytes]:
+    """Names and values of the fields that the scripts write, in their order."""
+    if line.type is not UNSET:
+        yield b"type"
+        yield line.type.encode()
+    if line.data is not UNSET:
+        yield b"data"
+        yield bytes(line.data)
+    elif line.data_text is not UNSET:
+        yield b"data"
+        yield line.data_text.encode()
+    rest = (line.ts, line.by, line.dg, line.cause, line.schema)
+    for name, value in zip(FIELDS[2:], rest, strict=True):
+        if value is not UNSET:
+            yield name
+            yield str(value).encode()
+
+
+def _more_fields(line: Line) -> Iterator[tuple[bytes, bytes]]:
     for name, text in line.more.items():
         yield name.encode(), text.encode()
     for name, text in line.base64.items():
-        yield name.encode(), base64.b64decode(text, validate=True)
+        yield _name_of(name), base64.b64decode(text, validate=True)
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _named(field: bytes, name: str | None) -> str:
+    """A field's name as text, also of one that is none."""
+    plain = name is not None and not name.startswith(_CODED)
+    return name if name and plain else _CODED + base64.b64encode(field).decode()
+
+
+def _name_of(name: str) -> bytes:
+    if not name.startswith(_CODED):
+        return name.encode()
+    return base64.b64decode(name.removeprefix(_CODED), validate=True)
 
 
 def _text_or_none(data: bytes) -> str | None:

@@ -20,7 +20,7 @@ class Projection(msgspec.Struct, frozen=True):
     position: str
 
 
-#: The schemas of state and listings are those that the scripts write (`parts/listings.lua`).
+#: The schema of the state is the one that scripts write (`parts/listings.lua`).
 PROJECTIONS = (
     Projection(
         "documents", 1, "document, list of steps and sets of agents of a workflow", "meta doc_v"

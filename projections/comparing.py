@@ -6,7 +6,7 @@ workflow is under way; the state never does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +15,7 @@ from ..core.definition import Definition
 from ..core.keys import IMPORTED
 from ..core.payloads import decode
 from .documents import document, encode
+from .snapshots import encode_snapshot
 from .state import StateValue, whole
 from .workflow import WorkflowView
 
@@ -45,6 +46,9 @@ class Live(msgspec.Struct):
     active: bool = False
     #: Keys of another type than they should have.
     wrong: list[str] = []
+    #: A view of a long log, and the version that it says it has; 0: none that this release reads.
+    snapshot_version: int = 0
+    snapshot: bytes = b""
 
     @property
     def shown(self) -> dict[str, Any] | None:
@@ -84,7 +88,7 @@ def compare_documents(
     shown = live.shown or {}
     yield from _first("document", view.version, made, shown)
     steps = [_read(one) for one in live.steps]
-    yield from _first("steps", view.version, shown.get("steps"), steps)
+    yield from _first("steps", view.version, made["steps"], steps)
     for step in view.steps.values():
         expected, got = sorted(step.jobs), sorted(live.jobs.get(step.id, set()))
         yield from _first(f"agents of step {step.id}", view.version, expected, got)
@@ -121,8 +125,25 @@ def compare_listings(view: WorkflowView, live: Live) -> Iterator[Difference]:
     yield from _first("listing by status", live.shown_version, shown, live.doc_status)
 
 
+def compare_snapshot(view: WorkflowView, live: Live) -> Iterator[Difference]:
+    """`view` is that of the version that the snapshot says it has."""
+    made, kept = (_by_step(_read(data)) for data in (encode_snapshot(view), live.snapshot))
+    yield from _first("snapshot", view.version, made, kept)
+
+
+def _by_step(snapshot: Any) -> Any:
+    """A snapshot in which the order of steps, which is that of looking at them, does not count."""
+    if not isinstance(snapshot, dict):
+        return snapshot
+    found = cast("dict[str, Any]", snapshot)
+    return {**found, "steps": {one["view"]["id"]: one for one in found.get("steps", [])}}
+
+
 def compare_presence(view: WorkflowView, live: Live) -> Iterator[Difference]:
     """What has to be there, and has to be readable."""
+    if live.snapshot_version > view.version:
+        text = str(live.snapshot_version)
+        yield Difference("snapshot", view.version, "version", f"up to {view.version}", text)
     for key in live.wrong:
         yield Difference(key, live.version, "", "another type of key", "a key of a wrong type")
     if live.document is None:
@@ -157,7 +178,7 @@ def _parts(one: Any, other: Any) -> list[tuple[str, Any, Any]] | None:
         none = msgspec.UNSET
         return [(name, first.get(name, none), second.get(name, none)) for name in names]
     if isinstance(one, list) and isinstance(other, list):
-        items, others = cast("list[Any]", one), cast("list[Any]", other)
+        items, others = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
         if len(items) == len(others):
             return [(str(at), *both) for at, both in enumerate(zip(items, others, strict=True))]
     return None

@@ -66,7 +66,7 @@ def look_back(workflow: str, events: Sequence[e.Recorded], moment: Moment) -> Wo
         if not moment.has(recorded):
             break
         advance(view, recorded)
-    if view.version == 0:
+    if view.version == 0 and moment.version is None:
         raise ValueError(f"workflow {workflow} was created later than that")
     return view
 

@@ -8,7 +8,7 @@ not differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from ..core.definition import Definition
 from ..core.events import Blob, Recorded
 from ..core.keys import IMPORTED
 from .catalogue import BY_NAME, DOCUMENTS, LISTINGS, SNAPSHOTS, STATE, WRITTEN
+from .comparing import first_difference
 from .documents import document, encode
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
 from .snapshots import decode_snapshot, encode_snapshot
@@ -25,6 +26,8 @@ from .walk import tag_set
 from .workflow import WorkflowView, apply
 
 _decode: Callable[[bytes], Any] = msgspec.json.decode
+#: Most that is shown of a value.
+LONGEST = 200
 
 
 class Live(msgspec.Struct):
@@ -273,27 +276,13 @@ def _sorted(jobs: Mapping[str, set[str]]) -> dict[str, list[str]]:
 
 
 def _first(path: str, live: Any, built: Any) -> tuple[str, Any, Any] | None:
-    """The first place where two plain values differ, and what is there."""
-    match live, built:
-        case dict(), dict():
-            for key in [*built, *(key for key in live if key not in built)]:
-                if found := _first(f"{path}.{key}", live.get(key), built.get(key)):
-                    return found
-        case list(), list():
-            return _first_of_lists(path, live, built)
-        case _ if live != built or isinstance(live, bool) != isinstance(built, bool):
-            return path, live, built
-        case _:
-            pass
-    return None
+    """The first place where two plain values differ, and what is there, cut where it is long."""
+    found = first_difference(live, built, path)
+    return found and (found[0], _short(found[1]), _short(found[2]))
 
 
-def _first_of_lists(
-    path: str, live: Sequence[Any], built: Sequence[Any]
-) -> tuple[str, Any, Any] | None:
-    for index in range(max(len(live), len(built))):
-        there = live[index] if index < len(live) else None
-        wanted = built[index] if index < len(built) else None
-        if found := _first(f"{path}.{index}", there, wanted):
-            return found
-    return None
+def _short(value: Any) -> Any:
+    if value is msgspec.UNSET:
+        return None
+    text = encode(value).decode()
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}…"

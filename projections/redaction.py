@@ -17,6 +17,7 @@ import msgspec
 from ..core.entries import decode_entry
 from ..core.events import Blob, JobRequested, WorkflowCreated
 from ..core.ids import digest
+from ..core.secrets import is_secret
 from ..core.tail import Entry
 from .damage import chained
 from .histories import History, read_definition
@@ -31,14 +32,6 @@ _TEXTS = re.compile(
 )
 #: What no text with a secret goes without, to be quick where there is none.
 _HINT = re.compile(rb"key|token|secret|passw|pwd|credential|passphrase|://", re.IGNORECASE)
-#: Names of variables are spelled in many ways, those of members in few: `tokens_used` is a number
-#: of tokens, and `key` the name of something.
-_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASS$|PWD|CREDENTIAL|PASSPHRASE|AUTH$")
-_MEMBER = re.compile(
-    r"(^|_|-)(secret|password|passwd|passphrase|pwd|token|credentials?|"
-    r"(api|access|private|secret|signing|encryption)[_-]?key)$"
-)
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _URL = re.compile(rb'(://[^/\s:@"]*:)(?!\*\*\*@)[^@\s/"]+@')
 
 
@@ -60,13 +53,6 @@ def redact(history: History) -> History:
         entries=entries,
         definition_json=stored,
     )
-
-
-def is_secret(name: str) -> bool:
-    """Whether what stands under this name is to be kept from others."""
-    if name.isupper():
-        return _VARIABLE.search(name) is not None
-    return _MEMBER.search(_CAMEL.sub("_", name).lower()) is not None
 
 
 def _redact_blobs(blobs: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[bytes, bytes]]:

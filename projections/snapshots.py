@@ -69,6 +69,8 @@ class _View(msgspec.Struct, frozen=True, omit_defaults=True):
     init: msgspec.Raw = NULL
     items: dict[str, msgspec.Raw] = {}
     tags: dict[str, str] = {}
+    forked_from: e.ForkedFrom | None = None
+    trace: e.Trace | None = None
     jobs: dict[str, JobView] = {}
     error: e.WorkflowFailed | None = None
     reason: str = ""

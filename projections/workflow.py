@@ -119,6 +119,7 @@ class WorkflowView(msgspec.Struct):
     items: dict[str, msgspec.Raw] = {}
     tags: dict[str, str] = {}
     forked_from: e.ForkedFrom | None = None
+    trace: e.Trace | None = None
     steps: dict[str, StepView] = {}
     jobs: dict[str, JobView] = {}
     state: dict[str, StateValue] = {}
@@ -208,6 +209,7 @@ def _differ(one: str, other: str) -> bool:
 def _created(view: WorkflowView, event: e.WorkflowCreated, at: e.Recorded) -> None:
     view.name, view.code, view.definition_digest = event.name, event.code, event.definition
     view.init, view.tags, view.forked_from = event.init, event.tags, event.forked_from
+    view.trace = event.trace
     view.input = {**_decode_map(event.input), **event.blobs}
     view.items = _decode_map(event.items)
     view.created_ms = at.ts

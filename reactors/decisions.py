@@ -185,6 +185,30 @@ class _Due:
         return (", ".join(left[:3]) + more) if left else "nothing, for nothing is due"
 
 
+def needed_payloads(definition: Definition, events: Sequence[e.Recorded]) -> set[str]:
+    """Digests of what lies beside the log and decisions, or the state, are made of.
+
+    Others, such as results that only the next step gets, may be many and large.
+    """
+    over = [step.parallel.over for step in definition.steps if step.parallel]
+    steps = {*definition.ends, *(bind.step for bind in over if bind.step)}
+    inputs = {bind.input for bind in over if bind.input}
+    found: set[str] = set()
+    for recorded in events:
+        match recorded.event:
+            case e.TaskCompleted(step=step, blob=e.Blob(digest=name)) if step in steps:
+                found.add(name)
+            case e.TasksReused(step=step, tasks=tasks) if step in steps:
+                found |= {task.blob.digest for task in tasks if task.blob}
+            case e.WorkflowCreated(blobs=blobs):
+                found |= {blob.digest for name, blob in blobs.items() if name in inputs}
+            case e.StateUpdated(changes=changes):
+                found |= {change.blob.digest for change in changes if change.blob}
+            case _:
+                pass
+    return found
+
+
 def _judge_consequence(view: WorkflowView, recorded: e.Recorded) -> str:
     event = recorded.event
     name: str = getattr(event, "step", "")

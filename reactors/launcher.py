@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from ..core import events as e
 from ..core import metrics as m
@@ -26,6 +27,7 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.sizes import say_size
 from ..core.tokens import make_job_token
+from ..core.tracing import parse_traceparent, span_id_of
 from .capacity import Capacity
 from .leftovers import remove_ended
 from .log_keeper import LogKeeper
@@ -379,6 +381,14 @@ class Launcher:
             await self._runtime.stop(launch)
 
 
+def _traceparent_of(workflow: str, event: e.JobRequested) -> str | None:
+    """The span of the agent, within the trace of the attempt that asked for it."""
+    asked = parse_traceparent(event.spec.traceparent)
+    if asked is None:
+        return None
+    return replace(asked, span_id=span_id_of(workflow, "agent", event.job)).traceparent
+
+
 def launch_of(workflow: str, event: e.JobRequested) -> Launch:
     spec = event.spec
     return Launch(
@@ -392,6 +402,7 @@ def launch_of(workflow: str, event: e.JobRequested) -> Launch:
         env=spec.env,
         secrets=spec.secrets,
         input=bytes(spec.input).decode(),
+        traceparent=_traceparent_of(workflow, event),
         network=spec.network,
         limits=Limits(
             memory_bytes=spec.memory_bytes,

@@ -15,9 +15,10 @@ from functools import partial
 import anyio.to_thread
 import msgspec
 import structlog
+from redis import exceptions
 
 from ..core.archive import Storage
-from ..core.errors import ArchiveUnavailable, BundleDamaged, WorkflowNotFound
+from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog
 from ..projections.bundle import decode_history, encode_history
 from ..projections.histories import History
@@ -89,9 +90,12 @@ async def _one(
             raise NotArchived("AGENTAINER_ARCHIVE is not set here")
         if not dry_run:
             done.file_bytes += await archive(log, storage, workflow, now_ms)
-    except (NotArchived, ArchiveUnavailable, BundleDamaged) as error:
-        logger.warning("archive.kept", workflow=workflow, reason=str(error))
-        done.kept = [*done.kept, Kept(workflow, str(error))]
+    except exceptions.RedisError:
+        raise
+    except Exception as error:  # whatever is wrong with it is wrong with this one workflow
+        reason = str(error) or type(error).__name__
+        logger.warning("archive.kept", workflow=workflow, reason=reason)
+        done.kept = [*done.kept, Kept(workflow, reason)]
     else:
         done.count += 1
         done.redis_bytes += size

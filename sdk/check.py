@@ -13,10 +13,12 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import msgspec
+from redis import exceptions
 
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog
 from ..projections.invariants import (
+    KEYS,
     Counts,
     Graph,
     Kept,
@@ -91,14 +93,19 @@ class _Look:
         names = await self._reader.names()
         parts = _by_workflow(names)
         for workflow in self._wanted(parts):
-            await self._look_at(workflow, parts[workflow])
+            try:
+                await self._look_at(workflow, parts[workflow])
+            except (exceptions.ResponseError, msgspec.DecodeError) as error:
+                text = f"what is kept of it cannot be read: {error}"
+                self._found.append(Violation(workflow, 0, KEYS, text))
         if self._question.workflows is None:
             await self._look_at_shared(names)
         left_out = await self._look_at_host()
         ran = await self._look_at_effects()
         for story in self._stories.values():
             self._found += story.notes.found
-        self._found += check_limits(self._stories.values(), self._question.queues)
+        here = [one for name, one in self._stories.items() if not self._kept[name].is_imported]
+        self._found += check_limits(here, self._question.queues)
         return Checked(
             not self._found, sorted(self._found), count(self._stories.values(), ran), left_out
         )
@@ -121,7 +128,7 @@ class _Look:
         check_projections(story, entries, kept)
         waits = await self._reader.is_archivable(workflow)
         lifetimes = await self._reader.lifetimes(workflow, parts)
-        check_leftovers(story, lifetimes, is_archivable=waits)
+        check_leftovers(story, lifetimes, imported=kept.is_imported, is_archivable=waits)
         self._stories[workflow], self._kept[workflow] = story, kept
         self._digests[workflow] = [entry.digest for entry in entries]
 

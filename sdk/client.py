@@ -39,6 +39,7 @@ from ..projections.workflow import WorkflowView
 from .archives import read_tombstone, remove_file
 from .creation import NewRun, about_of, check_tags, command, create_run
 from .graph import WorkflowCode
+from .tracing import current_traceparent
 
 ACTIVE = ["created", "running", "paused"]
 #: What a full queue tells its callers, seconds.
@@ -60,6 +61,8 @@ class Prepared(msgspec.Struct):
     workflow: str
     key: str | None = None
     tags: dict[str, str] = {}
+    #: The span that it is started in.
+    traceparent: str = ""
 
 
 def prepare(
@@ -86,7 +89,8 @@ def prepare(
     made = encode(init, what=f"the arguments of {label}.__init__", limit=limit)
     _check_types(code, inputs)
     checked = check_tags(tags or {})
-    return Prepared(code, made, encoded, items, new_workflow_id(key), key, checked)
+    caller = current_traceparent()
+    return Prepared(code, made, encoded, items, new_workflow_id(key), key, checked, caller)
 
 
 def items_of_code(
@@ -150,6 +154,7 @@ def new_run_of(run: Prepared, *, start: bool = True) -> NewRun:
         tags=run.tags,
         start=start,
         key=run.key,
+        traceparent=run.traceparent,
     )
 
 

@@ -10,10 +10,12 @@ from functools import cached_property, partial
 from typing import Any, Unpack
 
 import structlog
+from msgspec.structs import replace
 
 from .agents import Agent, AgentOptions, AsyncAgent, check_agent_name, job_spec
 from .state import AsyncState, State
 from .task import Task
+from .tracing import task_context
 
 
 class _Place:
@@ -30,12 +32,21 @@ class _Place:
         #: All inputs of the run, by name.
         self.input: Mapping[str, Any] = task.inputs
 
+    @property
+    def traceparent(self) -> str:
+        """The span of this attempt, W3C, for what it calls."""
+        return task_context(self._task).traceparent
+
     @cached_property
     def log(self) -> Any:
         """A structlog logger that says where it logs from."""
         task = self._task
         return structlog.get_logger().bind(
-            workflow=task.workflow, step=task.step, index=task.index, attempt=task.attempt
+            workflow=task.workflow,
+            step=task.step,
+            index=task.index,
+            attempt=task.attempt,
+            trace_id=task_context(task).trace_id,
         )
 
 
@@ -90,6 +101,7 @@ class AsyncContext(_Place):
         """
         limit = self._task.log.settings.payload_limit
         spec = job_spec(image, env, command, limit=limit, **options)
+        spec = replace(spec, traceparent=self.traceparent)
         job, effect = await self._task.request_agent(check_agent_name(name), spec)
         return AsyncAgent(self._task, job, effect)
 

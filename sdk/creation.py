@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.payloads import NULL, encode
 from ..core.registrations import InputSpec, Registration, register
+from ..core.settings import Settings
+from ..core.tracing import begin_trace
 from .container_graph import items_of, registration_of_graph
 from .containers import EXECUTOR
 from .graph import WorkflowCode
@@ -48,6 +51,8 @@ class NewRun(msgspec.Struct, kw_only=True):
     forked_from: e.ForkedFrom | None = None
     reused: list[e.Event] = []
     state: dict[str, str] = {}
+    #: The span of who starts it, W3C; empty when there is none.
+    traceparent: str = ""
 
 
 async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> CommandOutcome:
@@ -64,11 +69,13 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
         run.tags,
         run.forked_from,
     )
-    events: list[e.Event] = [created, *run.reused]
-    if run.start:
-        events.append(e.WorkflowStarted())
+    rest: list[e.Event] = [*run.reused, *([e.WorkflowStarted()] if run.start else [])]
+    trace = trace_of(run.workflow, run.traceparent, log.settings)
+    events = [msgspec.structs.replace(created, trace=trace), *rest]
     guard: dict[str, Any] = {
         "key": run.key or new_key(),
+        # The same request again may come from another span.
+        "content": _content([created, *rest]),
         "status": "running" if run.start else "created",
         "meta": _meta(run, lane),
         "state": run.state,
@@ -80,14 +87,34 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
     return outcome
 
 
+def trace_of(workflow: str, traceparent: str, settings: Settings) -> e.Trace | None:
+    """What a run records of tracing, when the span of this traceparent starts it."""
+    joined = settings.trace_caller == "parent"
+    return begin_trace(workflow, traceparent, joined=joined, environ=os.environ)
+
+
 async def command(
-    log: EventLog, workflow: str, events: list[e.Event], *, key: str | None, **guard: Any
+    log: EventLog,
+    workflow: str,
+    events: list[e.Event],
+    *,
+    key: str | None,
+    content: str | None = None,
+    **guard: Any,
 ) -> CommandOutcome:
-    encoded = [(event.type, e.encode_event(event)) for event in events]
-    content = digest("\n".join(data for _, data in encoded).encode())
     return await log.scripts.append(
-        workflow, key=key or new_key(), content=content, events=encoded, by=log.writer, **guard
+        workflow,
+        key=key or new_key(),
+        content=content or _content(events),
+        events=[(event.type, e.encode_event(event)) for event in events],
+        by=log.writer,
+        **guard,
     )
+
+
+def _content(events: Sequence[e.Event]) -> str:
+    """What is compared when an idempotency key comes again."""
+    return digest("\n".join(map(e.encode_event, events)).encode())
 
 
 def _meta(run: NewRun, lane: str) -> dict[str, Any]:
@@ -116,7 +143,7 @@ def about_of(name: str, tags: Mapping[str, str]) -> dict[str, Any]:
     return {"name": name, **({"tags": sorted(tags.items())} if tags else {})}
 
 
-def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def check_tags(tags: Mapping[Any, Any]) -> dict[str, str]:
     """Raises InputError for what is no tag."""
     if len(tags) > MOST_TAGS:
         raise InputError(f"expected at most {MOST_TAGS} tags, got {len(tags)}")

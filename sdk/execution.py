@@ -20,6 +20,7 @@ from ..core.outcomes import TaskError
 from ..core.payloads import convert, decode, encode, plain_text
 from ..projections.workflow import Result
 from ..reactors.binding import Args
+from . import tracing
 from .context import AsyncContext, Context
 from .graph import StepCode, WorkflowCode
 from .task import Task
@@ -39,6 +40,7 @@ class Run(msgspec.Struct):
     inputs: dict[str, Any]
     #: JSON bytes of the inputs.
     size: int = 0
+    trace: e.Trace | None = None
 
 
 class Runs:
@@ -83,7 +85,7 @@ class Runs:
                 code.name, f"cannot be made again from its recorded arguments {init}: {error}"
             ) from error
         size = len(created.input) + sum(blob.size for blob in created.blobs.values())
-        return Run(instance, inputs, size)
+        return Run(instance, inputs, size, created.trace)
 
 
 async def load(log: EventLog, workflow: str, value: Result) -> Any:
@@ -119,7 +121,7 @@ async def execute(body: Body, runs: Runs) -> Outcome | None:
     try:
         step = step_of(body.code, task)
         run = runs.known(task.workflow) or await runs.get(task.workflow, body.code)
-        task.inputs = run.inputs
+        task.inputs, task.trace = run.inputs, run.trace
         arguments = await _arguments(body, step)
         value = await _call(task, step, run.instance, arguments)
         return completed_now(task, step, value) or await _completed(task, step, value)
@@ -142,9 +144,12 @@ def plain_body(body: Body, runs: Runs) -> Callable[[], Any] | None:
     step, run = step_of(body.code, task), runs.known(task.workflow)
     if run is None or body.args.blobs or step.is_async or step.timeout_s is not None:
         return None
-    task.inputs = run.inputs
+    task.inputs, task.trace = run.inputs, run.trace
     arguments = _accept(body, step, _values(body))
-    return functools.partial(getattr(run.instance, step.attribute), Context(task), **arguments)
+    method = getattr(run.instance, step.attribute)
+    if tracing.is_used():
+        method = tracing.traced(task, method)
+    return functools.partial(method, Context(task), **arguments)
 
 
 def step_of(code: WorkflowCode, task: Task) -> StepCode:
@@ -204,7 +209,9 @@ async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, 
 def _run(task: Task, step: StepCode, method: Any, arguments: dict[str, Any]) -> Awaitable[Any]:
     if step.is_async:
         body: Awaitable[Any] = method(AsyncContext(task), **arguments)
-        return body
+        return tracing.traced_async(task, body) if tracing.is_used() else body
+    if tracing.is_used():
+        method = tracing.traced(task, method)
     return task.threads.run(functools.partial(method, Context(task), **arguments))
 
 

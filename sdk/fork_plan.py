@@ -18,6 +18,7 @@ from ..core.definition import Definition, Fan, StepSpec
 from ..core.errors import InputError, Refused
 from ..core.payloads import encode
 from ..core.settings import Settings
+from ..core.tracing import trace_id_of
 from ..projections.history import Moment, look_back, parse_moment
 from ..projections.state import StateValue, apply_change
 from ..projections.workflow import StepView, WorkflowView
@@ -170,7 +171,7 @@ class _Planner:
         return ForkPlan(
             self._view,
             self._now,
-            e.ForkedFrom(self._view.id, self._view.version, self._rerun(), self._changed()),
+            self._source(),
             steps,
             state,
             list(self._notes(left_out)),
@@ -261,6 +262,13 @@ class _Planner:
         if step.status == "completed" and not again:
             return PlannedStep(spec.id, True, reused, step.total, "it completed")
         return PlannedStep(spec.id, False, reused, step.total or None, _why(step, again))
+
+    def _source(self) -> e.ForkedFrom:
+        view = self._view
+        trace_id = trace_id_of(view.id, view.trace)
+        own = trace_id == trace_id_of(view.id)
+        known = "" if own else trace_id
+        return e.ForkedFrom(view.id, view.version, self._rerun(), self._changed(), known)
 
     def _rerun(self) -> list[str]:
         wish = self._wish

@@ -19,6 +19,7 @@ from .creation import NewRun, create_run
 from .fork_plan import ForkPlan, PlannedStep, Wish, plan_fork
 from .graph import WorkflowCode
 from .histories import read_history
+from .tracing import current_traceparent
 
 #: What Redis answers for the lifetime of a key that is not there.
 NO_KEY = -2
@@ -99,6 +100,7 @@ async def _new_run(
         items=items,
         key=key,
         forked_from=plan.forked_from,
+        traceparent=current_traceparent(),
     )
     if any(spec.kind == "container" for spec in plan.definition.steps):
         run.executor = EXECUTOR

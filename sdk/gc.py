@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
+
+import anyio.to_thread
 
 from ..core.log import EventLog
 from ..projections.catalogue import PROJECTIONS
 from .archiver import Archiving, archive_due
+from .archives import storage_of
 from .projected import LiveReader
 from .rebuild import ALL, KEPT_MS
 from .retention import Collected, tidy
 
 #: A shadow that is younger may belong to a rebuild that goes on.
 SHADOW_AGE_MS = 3600 * 1000
+#: A file that is older is written by nobody any more.
+PART_AGE_S = 3600
 PAGE = 1000
 #: Parts of a key that say that the workflow is there.
 THERE = ("events", "meta", "archived")
 
 
 async def collect(log: EventLog, *, dry_run: bool = False) -> Collected:
-    """Go through all partitions. Deletes nothing that a log still needs. Raises SettingsError."""
+    """Go through all partitions.
+
+    Deletes nothing that a log still needs. Raises SettingsError, ArchiveUnavailable.
+    """
     found = Collected(dry_run, Archiving())
     for partition in range(log.keys.partitions):
         _add(found.archived, await archive_due(log, partition, dry_run=dry_run))
         found.members += await tidy(log, partition, dry_run=dry_run)
+    if storage := storage_of(log):
+        clear = partial(storage.clear, PART_AGE_S, dry_run=dry_run)
+        found.parts = await anyio.to_thread.run_sync(clear)
     await _shadows(log, found)
     await _leftovers(log, found)
     return found

@@ -17,6 +17,8 @@ from ..projections.histories import History, Problem, Transcript
 #: Where else a workflow may be: returns its history, or None when it is not there either.
 Elsewhere = Callable[[EventLog, str], Awaitable[History | None]]
 ELSEWHERE: list[Elsewhere] = []
+#: Payloads that one call reads.
+PAYLOADS = 50
 
 
 async def read_history(
@@ -40,6 +42,21 @@ async def read_history(
     history = transcript.history(stored, await reader.blobs() if blobs else {})
     history.problems += [*reader.problems, *say_rolled_back(history, marks)]
     return history
+
+
+async def read_payloads(log: EventLog, workflow: str, names: set[str]) -> dict[str, bytes]:
+    """Payloads of these digests, as far as they are there."""
+    redis: Any = log.redis
+    key, wanted = log.keys.workflow(workflow, "blobs"), sorted(names)
+    found: dict[str, bytes] = {}
+    try:
+        for at in range(0, len(wanted), PAYLOADS):
+            some = wanted[at : at + PAYLOADS]
+            data: list[bytes | None] = await redis.hmget(key, some)
+            found |= {name: one for name, one in zip(some, data, strict=True) if one is not None}
+    except exceptions.ResponseError:  # a key of another type
+        pass
+    return found
 
 
 async def read_lane(log: EventLog, workflow: str) -> str:

@@ -11,6 +11,7 @@ from ..core.entries import decode_entry, number_of, text_of
 from ..core.events import WorkflowCreated
 from ..core.log import EventLog
 from ..projections.comparing import Live
+from ..projections.snapshots import SCHEMA
 
 #: As in `projections.workflow.WorkflowStatus`.
 STATUSES = (
@@ -46,7 +47,9 @@ class _Reader:
             if isinstance(answer, exceptions.ResponseError)
         ]
         found = [None if isinstance(one, exceptions.ResponseError) else one for one in answers]
-        meta, document, shown, state, listed, active, time, *rest = found
+        meta, document, shown, state, listed, active, time, snapshot, *rest = found
+        kept_version, kept_schema, view = snapshot or [None] * 3
+        is_readable = number_of(kept_schema) == SCHEMA and view is not None
         held: dict[bytes, bytes] = state or {}
         of_steps, of_statuses = rest[: len(steps)], rest[len(steps) :]
         version, digest, status, lane, doc_version, doc_status, imported = meta or [None] * 7
@@ -68,6 +71,8 @@ class _Reader:
             {one for one, score in zip(STATUSES, of_statuses, strict=True) if score is not None},
             bool(active),
             wrong,
+            (number_of(kept_version) or 0) if is_readable else 0,
+            view or b"",
         )
 
     async def _ends(self) -> tuple[list[str], int]:
@@ -104,6 +109,7 @@ class _Reader:
             ("zscore", keys.flow(partition, "workflows"), (workflow,)),
             ("sismember", keys.flow(partition, "active"), (workflow,)),
             ("time", "", ()),
+            ("hmget", keys.workflow(workflow, "snapshot"), (("v", "p", "view"),)),
             *(("smembers", keys.workflow(workflow, "step", step, "jobs"), ()) for step in steps),
             *(("zscore", keys.flow(partition, "workflows", one), (workflow,)) for one in STATUSES),
         ]

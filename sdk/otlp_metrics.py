@@ -109,7 +109,7 @@ def resource() -> Resource:
 
     given = Resource.create({"service.version": version("agentainer-flow")})
     if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
-        return given.merge(Resource({"service.name": "agentainer"}))
+        return given.merge(Resource({"service.name": "agentainer-flow"}))
     return given
 
 

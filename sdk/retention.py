@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 
 import anyio
 import msgspec
@@ -40,7 +40,7 @@ class Retention:
                     await tidy(self._log, self._partition)
                 if self._log.settings.archive:
                     await archive_due(self._log, self._partition)
-            except (SettingsError, exceptions.ResponseError) as error:
+            except (SettingsError, exceptions.RedisError) as error:
                 log.error("retention.failed", problem=str(error))
             await anyio.sleep(ROUND_S)
 
@@ -54,14 +54,14 @@ async def tidy(event_log: EventLog, partition: int, *, dry_run: bool = False) ->
         await _hold_all(event_log, partition)
     gone = 0
     for part in await listings(event_log, partition):
-        for ids in await _portions(event_log, partition, part):
+        async for ids in _portions(event_log, partition, part):
             gone += await event_log.scripts.unlist(partition, part=part, ids=ids, dry=dry_run)
     return gone
 
 
 async def _hold_all(event_log: EventLog, partition: int) -> None:
     for status in ENDED:
-        for ids in await _portions(event_log, partition, f"workflows:{status}"):
+        async for ids in _portions(event_log, partition, f"workflows:{status}"):
             await event_log.scripts.hold(partition, ids)
 
 
@@ -75,13 +75,13 @@ async def listings(event_log: EventLog, partition: int) -> list[str]:
     return sorted(found)
 
 
-async def _portions(event_log: EventLog, partition: int, part: str) -> list[list[str]]:
+async def _portions(event_log: EventLog, partition: int, part: str) -> AsyncIterator[list[str]]:
+    """The members of a listing, from its end on: removing some moves none that come later."""
     key = event_log.keys.flow(partition, part)
-    members: Sequence[bytes] = await event_log.connection.call(
-        lambda: event_log.redis.zrange(key, 0, -1)
-    )
-    ids = [member.decode() for member in members]
-    return [ids[start : start + PORTION] for start in range(0, len(ids), PORTION)]
+    size: int = await event_log.redis.zcard(key)
+    for start in range((size - 1) // PORTION * PORTION, -1, -PORTION):
+        members: list[bytes] = await event_log.redis.zrange(key, start, start + PORTION - 1)
+        yield [member.decode() for member in members]
 
 
 class Collected(msgspec.Struct):
@@ -99,3 +99,5 @@ class Collected(msgspec.Struct):
     #: Keys of workflows that have neither log nor archive, and would stay for ever.
     leftovers: int = 0
     leftover_bytes: int = 0
+    #: Files of the archive that were never finished.
+    parts: int = 0

@@ -30,8 +30,10 @@ from ..reactors.leftovers import remove_leftovers
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
+from ..reactors.tracer import keep_for_tracer, open_tracer
 from . import client
 from .connections import connect, shared
+from .creation import trace_of
 from .execution import Run
 from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
@@ -119,7 +121,9 @@ class _Runner:
             capacity=Capacity(log.settings.agent_slots, log.settings.agent_memory),
         )
         inputs = {name: decode(value) for name, value in prepared.inputs.items()}
-        self._worker.runs.keep(self.id, Run(workflow, inputs))
+        trace = trace_of(self.id, prepared.traceparent, log.settings)
+        self._worker.runs.keep(self.id, Run(workflow, inputs, trace=trace))
+        self._tracer = open_tracer(log, partition)
         self._progress = Progress(self.id, prepared.code.definition, log.settings.progress)
 
     async def run(self) -> Any:
@@ -127,6 +131,8 @@ class _Runner:
         try:
             await self._lane.acquire()
             await self._lane.open_feed()
+            if self._tracer:
+                await keep_for_tracer(self._log)
             await client.create(self._log, self._prepared, lane=self._lane.name)
             created = True
             await self._carry()
@@ -144,12 +150,16 @@ class _Runner:
             tasks.start_soon(self._clock.run)
             tasks.start_soon(self._worker.run)
             tasks.start_soon(self._launcher.run)
+            if self._tracer:
+                tasks.start_soon(self._tracer.run)
             with self._progress:
                 await self._engine.stopped.wait()
                 # Ended, or the lane was lost and somebody else carries on: the log tells.
                 await wait_ended(self._log, self.id)
             with anyio.move_on_after(self._log.settings.lease):
                 await self._launcher.drain()
+            if self._tracer:
+                await self._tracer.finish()
             tasks.cancel_scope.cancel()
 
     async def _let_go(self, created: bool, ended: bool) -> None:

@@ -63,6 +63,7 @@ class Task:
         "step",
         "threads",
         "token",
+        "trace",
         "worker",
         "workflow",
     )
@@ -93,6 +94,7 @@ class Task:
         self.worker = worker
         self._slots = slots
         self.inputs: dict[str, Any] = {}
+        self.trace: e.Trace | None = None
         #: Set when the task was cancelled or its claim lost.
         self.revoked = False
         #: Effects of one series are shared: of all attempts, or of one when each begins anew.

@@ -16,13 +16,15 @@ from ..projections.comparing import (
     compare_documents,
     compare_listings,
     compare_presence,
+    compare_snapshot,
     compare_state,
 )
 from ..projections.histories import History, advance
 from ..projections.workflow import WorkflowView
 from ..reactors.binding import Cache
-from ..reactors.decisions import ENGINE, Decisions, Divergence
-from .histories import read_history
+from ..reactors.decisions import ENGINE, Decisions, Divergence, needed_payloads
+from .archives import read_tombstone
+from .histories import read_history, read_payloads
 from .live import read_live
 
 Part = Literal["log", "projections", "decisions"]
@@ -73,8 +75,13 @@ async def verify(log: EventLog, workflow: str, parts: frozenset[Part] = ALL_PART
 
 
 async def _look(log: EventLog, workflow: str, parts: frozenset[Part]) -> Verified:
-    live = await read_live(log, workflow) if "projections" in parts else None
-    history = await read_history(log, workflow, blobs=parts != {"log"}, entries=False)
+    is_here = await read_tombstone(log, workflow) is None  # nothing is live of an archived one
+    live = await read_live(log, workflow) if "projections" in parts and is_here else None
+    history = await read_history(log, workflow, entries=False)
+    key = log.keys.workflow(workflow, "blobs")
+    if is_here and history.definition and parts - {"log"} and await log.redis.exists(key):
+        wanted = needed_payloads(history.definition, history.events)
+        history.blobs = await read_payloads(log, workflow, wanted)
     return verify_history(history, parts, live)
 
 
@@ -147,13 +154,13 @@ class _Walk:
 
     def _stop_deciding(self, version: int) -> None:
         if self._decisions and self._divergence is None:
-            self._divergence = f"the log is damaged at event {version}: not verified from there on"
+            self._divergence = f"not verified from event {version} on, which is damaged or unknown"
 
     def _stops(self) -> set[int]:
         """Versions at which something is kept."""
         if self._live is None:
             return set()
-        return {self._live.version, self._live.shown_version}
+        return {self._live.version, self._live.shown_version, self._live.snapshot_version}
 
     def _compare(self, version: int) -> None:
         live, view = self._live, self._view
@@ -162,6 +169,8 @@ class _Walk:
         if version == live.shown_version:
             definition = self._history.shown_definition(view)
             self._differences += compare_documents(view, definition, live)
+        if version == live.snapshot_version:
+            self._differences += compare_snapshot(view, live)
         if version == live.version:
             self._differences += compare_presence(view, live)
             self._differences += compare_state(view, self._history.blobs, live)

@@ -30,12 +30,20 @@ async def read_workflow(log: EventLog, workflow: str) -> Workflow:
     data: bytes | None = await log.connection.call(
         lambda: log.redis.get(log.keys.workflow(workflow))
     )
-    found = _from_document(data, workflow) if data else None
+    found = _shown(data, workflow)
     if found is None or found.version < version:
         found = await _fold(log, workflow)
     if found.status != "completed":
         return found
     return msgspec.structs.replace(found, result=await _result(log, found))
+
+
+def _shown(data: bytes | None, workflow: str) -> Workflow | None:
+    """What the document says, if there is one that can be read."""
+    try:
+        return _from_document(data, workflow) if data else None
+    except (msgspec.DecodeError, TypeError):
+        return None
 
 
 def _from_document(data: bytes, workflow: str) -> Workflow:

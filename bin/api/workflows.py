@@ -80,6 +80,7 @@ async def create(call: Call) -> Answer:
     asked: CreateWorkflow = call.body
     run = await _new_run(call, asked)
     run.tags, run.start = asked.tags, asked.start
+    run.traceparent = call.request.headers.get("traceparent", "")
     client.check_outcome(run.workflow, await create_run(call.log, run))
     return await _created(call, run)
 

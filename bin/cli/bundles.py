@@ -24,7 +24,7 @@ TOLD = 10
 
 def export(id: str, output: Path | None, *, as_json: bool) -> None:
     """Write the file; `-` is stdout."""
-    history = redact(open_history(id, blobs=True))
+    history = redact(open_history(id, whole=True))
     data = encode_history(history)
     path = output or Path(history.workflow + SUFFIX)
     if str(path) == "-":
@@ -50,11 +50,16 @@ def import_file(path: Path, *, as_json: bool) -> None:
     typer.echo(history.workflow)
 
 
+def parts_of(*, projections: bool, decisions: bool) -> frozenset[Part]:
+    """What is to be verified: all where nothing is chosen."""
+    wanted: dict[Part, bool] = {"projections": projections, "decisions": decisions}
+    return frozenset(part for part, chosen in wanted.items() if chosen) or ALL_PARTS
+
+
 def show_verified(
-    texts: Sequence[str], chosen: Sequence[Part], *, everything: bool, as_json: bool
+    texts: Sequence[str], parts: frozenset[Part], *, everything: bool, as_json: bool
 ) -> bool:
     """Print a line for each, and what was found; whether all is well."""
-    parts = frozenset(chosen) or ALL_PARTS
     printer = _Printer(as_json=as_json)
     files = [text for text in texts if is_file(text)]
     for text in files:

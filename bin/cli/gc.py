@@ -37,6 +37,8 @@ def _print(found: Collected) -> None:
         f"shadows    {found.shadows} {would}removed ({say_size(found.shadow_bytes)}), "
         f"{found.former} kept for going back"
     )
+    if found.parts:
+        out.print(f"files      {found.parts} half written {would}removed from the archive")
     out.print(
         f"leftovers  {found.leftovers} keys {would}removed ({say_size(found.leftover_bytes)})"
     )

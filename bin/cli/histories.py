@@ -21,8 +21,8 @@ from .session import find, with_log
 TOLD = 20
 
 
-def open_history(text: str, *, blobs: bool = False) -> History:
-    """`text` is an id, as for every command, or a file.
+def open_history(text: str, *, whole: bool = False) -> History:
+    """`text` is an id, as for every command, or a file; `whole` is what can be exported.
 
     Raises WorkflowNotFound, Missed, BundleDamaged.
     """
@@ -30,7 +30,7 @@ def open_history(text: str, *, blobs: bool = False) -> History:
         return read_file(Path(text))
 
     async def read(log: EventLog) -> History:
-        return await read_history(log, await find(log, text), blobs=blobs)
+        return await read_history(log, await find(log, text), blobs=whole, entries=whole)
 
     return with_log(read)
 

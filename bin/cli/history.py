@@ -121,7 +121,7 @@ def show_why(id: str, step: str | None, *, as_json: bool) -> None:
 
 
 async def _why_here(log: EventLog, id: str) -> tuple[History, list[Reason]]:
-    history = await read_history(log, await find(log, id))
+    history = await read_history(log, await find(log, id), entries=False)
     seconds, micros = await log.redis.time()
     lane = await read_lane(log, history.workflow)
     about = await _facts_about(log, history.workflow, lane)

@@ -10,7 +10,7 @@ import typer
 
 from ..core.errors import FlowError
 from . import roles
-from .options import AsJson
+from .options import AsJson, AsJsonLines
 from .queue import app as queue
 from .redis import app as redis
 from .token import app as token
@@ -163,6 +163,38 @@ def check(
     if bool(ids) == everything:
         raise typer.BadParameter("give IDs, or --all")
     raise typer.Exit(0 if examine(ids, limits or [], effects, as_json=as_json) else 1)
+
+
+@app.command("test-history")
+def examine_histories(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Exported histories."),
+    ],
+    definitions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--definition",
+            metavar="MODULE:CLASS",
+            help="The steps that histories of this workflow ran have to be there still. "
+            "May be repeated.",
+        ),
+    ] = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Test a folder of exported histories against the code of today.
+
+    Each file has to be undamaged, with events that this release knows, and the engine of today has
+    to decide as they tell. Needs no server. Exit code 1 when one fails.
+
+    \b
+    Examples:
+      agentainer test-history tests/histories
+      agentainer test-history tests/histories --definition shop.orders:OrderWorkflow --json
+    """
+    from .corpus import examine_folder
+
+    raise typer.Exit(0 if examine_folder(folder, definitions or [], as_json=as_json) else 1)
 
 
 @app.command()

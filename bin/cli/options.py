@@ -17,7 +17,9 @@ AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON docume
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="Id of a workflow, its unique beginning, or `last` for the newest."
+        metavar="ID",
+        help="Id of a workflow, its unique beginning, or `last` for the newest; where it is only "
+        "looked at, also the file of an exported one.",
     ),
 ]
 

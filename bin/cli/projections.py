@@ -64,7 +64,7 @@ def make(
     if back:
         _roll_back(chosen, workflow, as_json=as_json)
         return
-    watch = _watching() if not as_json else (lambda progress: None)
+    watch = _watch_nothing if as_json else _watching()
 
     async def run(log: EventLog) -> Progress:
         one = await find(log, workflow) if workflow else None
@@ -89,6 +89,10 @@ def _roll_back(name: str, workflow: str | None, *, as_json: bool) -> None:
     typer.echo(f"{restored.restored} put back as they were before the last rebuild")
     if restored.newer:
         typer.echo(f"{restored.newer} left: what is live now is newer")
+
+
+def _watch_nothing(progress: Progress) -> None:
+    pass
 
 
 def _watching() -> Callable[[Progress], None]:

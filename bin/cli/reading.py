@@ -7,8 +7,10 @@ from typing import Any
 import typer
 
 from ..core.events import Recorded, json_of
+from ..core.keys import IMPORTED
 from ..core.log import EventLog
 from ..sdk.handle import follow_to_end
+from ..sdk.histories import read_lane
 from ..sdk.output import Line, Wanted, follow_lines, kept_lines
 from .brief import brief
 from .histories import is_file, open_history, say_problems
@@ -25,6 +27,10 @@ def show_events(id: str, *, follow: bool, after: int, as_json: bool) -> None:
 
     async def show(log: EventLog) -> None:
         workflow = await find(log, id)
+        if await read_lane(log, workflow) == IMPORTED:  # nothing more comes
+            for recorded in await log.read(workflow, after=after):
+                _print_event(workflow, recorded, as_json=as_json)
+            return
         async for recorded in follow_to_end(log, workflow, after=after):
             _print_event(workflow, recorded, as_json=as_json)
 

@@ -24,6 +24,7 @@ class Only(StrEnum):
     scheduler = "scheduler"
     clock = "clock"
     janitor = "janitor"
+    tracer = "tracer"
     launcher = "launcher"
 
 
@@ -96,11 +97,13 @@ def reactors(
     agent_slots: AgentSlots = None,
     memory: AgentMemory = None,
     metrics_port: MetricsPort = None,
+    supervised: Supervised = False,
 ) -> None:
     """Schedule workflows, without running steps or agents.
 
     The roles are scheduler, clock and janitor unless --only says which. Several schedulers share
-    the partitions (AGENTAINER_PARTITIONS); those for which there is none stand by.
+    the partitions (AGENTAINER_PARTITIONS); those for which there is none stand by. With a scheduler
+    comes a tracer where the environment names a collector (OTEL_EXPORTER_OTLP_ENDPOINT).
 
     \b
     Examples:
@@ -115,6 +118,7 @@ def reactors(
         agent_slots=agent_slots,
         agent_memory=memory,
         metrics_port=metrics_port,
+        supervised=supervised,
     )
 
 

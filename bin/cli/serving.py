@@ -14,10 +14,12 @@ import anyio.abc
 import msgspec
 
 from ..core.connection import redact
-from ..core.errors import RuntimeUnavailable
+from ..core.errors import RuntimeUnavailable, SettingsError
 from ..core.log import EventLog
 from ..core.settings import Settings
+from ..reactors.otlp import INSTALL, is_installed, is_wanted
 from ..reactors.runtimes.choose import choose_runtime
+from ..reactors.tracer import TraceReactor, keep_for_tracer, open_tracer
 from ..sdk.connections import connect
 from ..sdk.containers import container_code
 from ..sdk.creation import register_codes
@@ -25,11 +27,15 @@ from ..sdk.graph import WorkflowCode
 from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
 from ..sdk.metrics import Meter
-from ..sdk.otlp_metrics import Exporter, is_wanted, make_exporter, send_metrics
 from ..sdk.registry import load
-from ..sdk.service import REACTORS, ROLES, Service
+from ..sdk.service import ROLES, Service
+from .children import PROGRAM, Child
+from .metering import open_meter, serve_scrapes
 from .output import say
 from .session import prepare
+
+#: Niceness of a process that exports.
+PATIENT = 15
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
@@ -53,11 +59,15 @@ def serve(
     codes = load_all(references)
 
     async def main(stop: anyio.Event) -> None:
-        async with anyio.create_task_group() as tasks:
-            if supervised:
-                tasks.start_soon(_stop_with_parent, stop)
-            await run_roles(settings, codes, roles, stop, address, metrics_port)
-            tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as children:
+            if "scheduler" in roles and not supervised:
+                children.start_soon(keep_children, tracing_children(), stop)
+            async with anyio.create_task_group() as tasks:
+                if supervised:
+                    tasks.start_soon(_stop_with_parent, stop)
+                await run_roles(settings, codes, roles, stop, address, metrics_port)
+                tasks.cancel_scope.cancel()
+            stop.set()
 
     run_loop(lambda: until_signal(main))
 
@@ -83,17 +93,14 @@ async def run_roles(
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
-        exporter = choose_exporter()
-        meter = None
-        if sock or scraped or exporter:
-            # Processes that only work leave to the others what is the same for all.
-            reads_gauges = bool(sock) or not set(roles).isdisjoint(REACTORS)
-            meter = Meter(log, reads_gauges=reads_gauges)
         async with anyio.create_task_group() as sending:
-            if meter and exporter:
-                sending.start_soon(send_metrics, meter, exporter)
+            is_scraped = bool(sock or scraped)
+            meter = open_meter(log, roles, sending, is_scraped=is_scraped, has_api=bool(sock))
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
+            if "scheduler" in roles and is_wanted():
+                await keep_for_tracer(log)
+            tracers = start_tracers(log, sending) if "tracer" in roles else []
             async with anyio.create_task_group() as tasks:
                 if roles:
                     carried = [*codes, container_code(log)]
@@ -103,8 +110,12 @@ async def run_roles(
                 if sock:
                     await serve_api(log, codes, sock, auth, stop, tasks, meter)
                 if scraped and meter:
-                    await _serve_metrics(meter, scraped, stop, tasks)
+                    await serve_scrapes(meter, scraped, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)
+                if tracers:
+                    await stop.wait()
+            for tracer in tracers:
+                await tracer.finish()
             sending.cancel_scope.cancel()
 
 
@@ -116,6 +127,46 @@ def start_webhooks(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
 
     for partition in range(log.keys.partitions):
         tasks.start_soon(deliver_webhooks, log, partition)
+
+
+def tracing_children() -> list[Child]:
+    """The process that exports traces, where the environment asks for it.
+
+    Encoding a span costs more than a small task, so it is not done where workflows are served.
+    """
+    if not is_wanted():
+        return []
+    if not is_installed():
+        say(f"traces are not exported: {INSTALL}")
+        return []
+    return [Child("tracer", [*PROGRAM, "reactors", "--only", "tracer", "--supervised"])]
+
+
+async def keep_children(children: list[Child], stop: anyio.Event) -> None:
+    async with anyio.create_task_group() as lives:
+        for child in children:
+            lives.start_soon(child.live)
+        await stop.wait()
+        for child in children:
+            child.stop(signal.SIGTERM)
+
+
+def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup) -> list[TraceReactor]:
+    """Export traces here, with what the processors have left. Raises SettingsError."""
+    if not is_wanted():
+        raise SettingsError("traces need a collector: set OTEL_EXPORTER_OTLP_ENDPOINT")
+    _stand_back()
+    found = [open_tracer(log, partition) for partition in range(log.keys.partitions)]
+    tracers = [tracer for tracer in found if tracer]
+    for tracer in tracers:
+        tasks.start_soon(tracer.run)
+    return tracers
+
+
+def _stand_back() -> None:
+    """Leave the processors to who serves workflows; a busy one still gives us some 3 %."""
+    if hasattr(os, "nice"):
+        os.nice(PATIENT)
 
 
 def _listen_on(address: Address) -> socket.socket:
@@ -152,30 +203,6 @@ async def serve_api(
     await tasks.start(serve, Api(log, codes, auth=auth, meter=meter), sock, stop)
     who = "with a token" if auth else "from this machine, without tokens"
     say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
-
-
-def choose_exporter() -> Exporter | None:
-    """What sends metrics by OTLP; None where nobody asks for it, or it is not installed.
-
-    The variables that ask may be meant for other programs of this machine.
-    """
-    if not is_wanted():
-        return None
-    try:
-        return make_exporter()
-    except ImportError as error:
-        say(f"no metrics are sent: {error}; pip install 'agentainer-flow[otlp]'")
-        return None
-
-
-async def _serve_metrics(
-    meter: Meter, sock: socket.socket, stop: anyio.Event, tasks: anyio.abc.TaskGroup
-) -> None:
-    from ..api.scraping import serve_metrics
-    from ..api.server import url_of
-
-    await tasks.start(serve_metrics, meter, sock, stop)
-    say(f"metrics  {url_of(sock)}/metrics")
 
 
 def say_what_runs(

@@ -1,13 +1,8 @@
-"""`agentainer up --processes N`: keep N processes alive, each with all roles.
-
-A child that dies is started again, later each time it dies early. Children have sessions of their
-own, so that Ctrl-C reaches them once, from here; they stop by themselves when this process is gone.
-"""
+"""`agentainer up --processes N`: keep N processes alive, each with all roles."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -17,16 +12,9 @@ import anyio.abc
 from ..core.settings import Settings
 from ..sdk.connections import connect
 from ..sdk.loop import run_loop
-from .output import say
-from .serving import describe_runtime, load_all
+from .children import PROGRAM, Child
+from .serving import describe_runtime, load_all, tracing_children
 from .session import prepare
-
-#: Seconds before a child that died is started again: the first time, and at most.
-FIRST, LONGEST = 0.5, 30.0
-#: A child that lived this long (seconds) did not die of how it was started.
-STEADY = 60.0
-
-_PROGRAM = [sys.executable, "-c", "from agentainer_flow.cli.main import main; main()"]
 
 
 def supervise(
@@ -40,7 +28,7 @@ def supervise(
 ) -> None:
     settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     load_all(references)
-    command = [*_PROGRAM, "up", "--supervised", *references]
+    command = [*PROGRAM, "up", "--supervised", *references]
     options = {"--slots": slots, "--agent-slots": agent_slots, "--memory": agent_memory}
     for option, value in options.items():
         command += [option, str(value)] if value else []
@@ -61,7 +49,8 @@ async def _run(settings: Settings, commands: list[list[str]]) -> int:
     """Keep the children until a signal; the exit code."""
     async with connect(settings) as log:
         await describe_runtime(log)
-    children = [Child(number, command) for number, command in enumerate(commands, 1)]
+    children = [Child(f"process {number}", one) for number, one in enumerate(commands, 1)]
+    children += tracing_children()
     async with anyio.create_task_group() as tasks:
         listening = await tasks.start(_listen, children)
         async with anyio.create_task_group() as lives:
@@ -84,50 +73,3 @@ async def _listen(
         async for number in signals:
             for child in children:
                 child.stop(number)
-
-
-class Child:
-    """One process, started again whenever it ends by itself."""
-
-    def __init__(self, number: int, command: list[str]) -> None:
-        self._number = number
-        self._command = command
-        self._process: anyio.abc.Process | None = None
-        self._stopping = anyio.Event()
-        self.exit_code = 0
-
-    async def live(self) -> None:
-        delay = FIRST
-        while not self._stopping.is_set():
-            began = anyio.current_time()
-            code = await self._run()
-            if self._stopping.is_set():
-                self.exit_code = _exit_code(code)
-                return
-            delay = FIRST if anyio.current_time() - began > STEADY else delay
-            say(f"process {self._number} ended with {code}; starting it again in {delay} s")
-            with anyio.move_on_after(delay):
-                await self._stopping.wait()
-            delay = min(delay * 2, LONGEST)
-
-    async def _run(self) -> int:
-        self._process = await anyio.open_process(
-            self._command, stdin=subprocess.PIPE, stdout=None, stderr=None, start_new_session=True
-        )
-        say(f"process {self._number} has pid {self._process.pid}")
-        if self._stopping.is_set():  # asked to stop while it was being started
-            self.stop(signal.SIGTERM)
-        async with self._process as process:
-            return await process.wait()
-
-    def stop(self, number: signal.Signals) -> None:
-        self._stopping.set()
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(number)
-
-
-def _exit_code(code: int) -> int:
-    """As a shell tells it; our signal may have come before the child could handle it."""
-    if code in (-signal.SIGTERM, -signal.SIGINT):
-        return 0
-    return code if code >= 0 else 128 - code

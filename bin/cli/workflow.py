@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -346,6 +346,35 @@ def blame(
 
 
 @app.command()
+def trace(
+    id: Id,
+    otlp: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Export to the collector at this address, by OTLP."),
+    ] = None,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a file that ui.perfetto.dev opens."),
+    ] = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show the trace of a workflow: what took how long, and within what.
+
+    Made of its log, so it can be had of any workflow, as often as you like: the ids of its spans
+    are always the same. --otlp takes the settings of OpenTelemetry (OTEL_EXPORTER_OTLP_…).
+
+    \b
+    Examples:
+      agentainer workflow trace last
+      agentainer workflow trace 01k9f3 --perfetto trace.json
+      agentainer workflow trace 01k9f3 --otlp http://127.0.0.1:4318
+    """
+    from . import traces
+
+    traces.show_trace(id, otlp=otlp, perfetto=perfetto, as_json=as_json)
+
+
+@app.command()
 def fork(
     id: Id,
     begin: Annotated[
@@ -464,10 +493,8 @@ def verify(
         raise typer.BadParameter("give IDs or files, or --all")
     from . import bundles
 
-    chosen: list[Literal["projections", "decisions"]] = []
-    chosen += ["projections"] if projections else []
-    chosen += ["decisions"] if decisions else []
-    clean = bundles.show_verified(ids or [], chosen, everything=everything, as_json=as_json)
+    parts = bundles.parts_of(projections=projections, decisions=decisions)
+    clean = bundles.show_verified(ids or [], parts, everything=everything, as_json=as_json)
     raise typer.Exit(0 if clean else 1)
 
 

@@ -9,6 +9,7 @@
 local feed = flow_key('feed')
 redis.call('ZREMRANGEBYSCORE', flow_key('followers'), '-inf', now)
 if redis.call('EXISTS', feed) == 0 then return reply(true) end
+if redis.call('EXISTS', flow_key('traced')) == 0 then redis.call('XGROUP', 'DESTROY', feed, 'tracer') end
 
 local function older(one, other)
   local a, b = string.match(one, '^(%d+)'), string.match(other, '^(%d+)')

@@ -54,28 +54,41 @@ def _number(notes: Notes, name: bytes, expected: int) -> int:
 def _check_chain(notes: Notes, version: int, chain: str, fields: Mapping[bytes, bytes]) -> str:
     whole = chain.encode() + fields.get(b"type", b"") + fields.get(b"data", b"")
     expected = hashlib.sha1(whole, usedforsecurity=False).hexdigest()[:16]
-    got = fields.get(b"dg", b"").decode()
+    got = _text(fields.get(b"dg", b""))
     if got != expected:
         notes.say(version, 11, f"its digest is {got or 'missing'}, those before it give {expected}")
     return got
 
 
 def _read(notes: Notes, version: int, fields: Mapping[bytes, bytes]) -> Entry:
-    kind = fields.get(b"type", b"").decode()
+    kind = _text(fields.get(b"type", b""))
     try:
         data = _decode(fields.get(b"data", b""))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         notes.say(version, 1, f"the data of {kind or 'an entry without type'} is no JSON: {error}")
         data = {}
-    cause = int(fields[b"cause"]) if b"cause" in fields else None
+    cause = _integer(notes, version, b"cause", fields) if b"cause" in fields else None
     if cause is not None and not 0 < cause < version:
         notes.say(version, 1, f"{kind} names version {cause} as its cause")
     return Entry(
         version,
         kind,
         data,
-        int(fields.get(b"ts", b"0")),
-        fields.get(b"by", b"").decode(),
+        _integer(notes, version, b"ts", fields),
+        _text(fields.get(b"by", b"")),
         cause,
-        fields.get(b"dg", b"").decode(),
+        _text(fields.get(b"dg", b"")),
     )
+
+
+def _integer(notes: Notes, version: int, name: bytes, fields: Mapping[bytes, bytes]) -> int:
+    """The number in a field; 0 where it is none."""
+    data = fields.get(name, b"")
+    if not data.isdigit() or len(data) > 18:
+        notes.say(version, 1, f"its {name.decode()} is {_text(data)!r}, which is no number")
+        return 0
+    return int(data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")

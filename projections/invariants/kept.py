@@ -34,6 +34,11 @@ class Kept(msgspec.Struct):
     step_jobs: dict[str, list[str]] = {}
 
     @property
+    def is_imported(self) -> bool:
+        """It is a record of a workflow that ran elsewhere: nothing here has anything of it."""
+        return self.meta.get("lane") == "imported"
+
+    @property
     def waiting(self) -> int:
         return sum(map(len, self.ready.values()))
 
@@ -55,7 +60,7 @@ class Kept(msgspec.Struct):
 def check_kept(story: Story, kept: Kept) -> None:
     """What is wrong goes to the story's notes."""
     _check_meta(story, kept)
-    if story.ended:
+    if story.ended or kept.is_imported:
         return
     for step in story.steps.all.values():
         _check_ready(story, kept, step)

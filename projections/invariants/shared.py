@@ -77,7 +77,7 @@ def check_shared(shared: Shared, workflows: All) -> list[Violation]:
     found += _homes(shared, workflows)
     for partition in shared.partitions:
         mine = {name: workflows[name] for name in sorted(partition.listed & set(workflows))}
-        open_ones = {name: one for name, one in mine.items() if not one[0].ended}
+        open_ones = {name: one for name, one in mine.items() if not _is_at_rest(*one)}
         found += _sessions(partition, open_ones)
         found += _listings(partition, mine)
         found += _lanes(partition, open_ones)
@@ -109,6 +109,11 @@ def _homes(shared: Shared, workflows: All) -> Iterator[Violation]:
         if places != [home]:
             text = f"it belongs to partition {home} and is listed in {_places(places)}"
             yield Violation(name, 0, 2, text)
+
+
+def _is_at_rest(story: Story, kept: Kept) -> bool:
+    """Nothing is to move it any more."""
+    return story.ended or kept.is_imported
 
 
 def _places(numbers: list[int]) -> str:
@@ -145,8 +150,8 @@ def _sessions(partition: Partition, workflows: All) -> Iterator[Violation]:
 
 def _listings(partition: Partition, workflows: All) -> Iterator[Violation]:
     for name, (story, kept) in workflows.items():
-        if story.ended == (name in partition.active):
-            word = "ended and is" if story.ended else "not ended and is not"
+        if (at_rest := _is_at_rest(story, kept)) == (name in partition.active):
+            word = "ended and is" if at_rest else "not ended and is not"
             yield Violation(name, 0, 2, f"it has {word} listed as active")
         listed = sorted(status for status, names in partition.by_status.items() if name in names)
         if listed != [expected := kept.meta.get("doc_status", "")]:

@@ -105,10 +105,14 @@ class Story:
             self.notes.say(entry.version, 3, text)
         self.jobs.check_orphans(entry)
         tell = self._tell.get(entry.type)
-        if tell is not None:  # an event of another release is none of our business
-            tell(entry)
-        if entry.type in ("task.completed", "task.failed", "task.cancelled"):
-            self.jobs.task_settled(entry)
+        try:
+            if tell is not None:  # an event of another release is none of our business
+                tell(entry)
+            if entry.type in ("task.completed", "task.failed", "task.cancelled"):
+                self.jobs.task_settled(entry)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            text = f"{entry.type} has data that it cannot have: {type(error).__name__}: {error}"
+            self.notes.say(entry.version, 1, text)
 
     def _course(self, entry: Entry) -> None:
         """An event of the workflow itself."""

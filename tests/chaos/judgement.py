@@ -43,6 +43,7 @@ class Past(msgspec.Struct, frozen=True):
 async def judge(scene: Scene, past: Past) -> Report:
     """Everything about the run, and what was wrong with it. Stops its processes."""
     checked = await anyio.to_thread.run_sync(scene.check)
+    verified = await anyio.to_thread.run_sync(scene.verify)
     logs = await anyio.to_thread.run_sync(scene.logs)
     stopped = list(await scene.stop())
     outcomes = judge_workflows(past.starts, logs, scene.journal)
@@ -78,6 +79,7 @@ async def judge(scene: Scene, past: Past) -> Report:
         *outcomes.problems,
         *_unrested(past),
         *_violations(checked),
+        *_findings(verified),
         *(f"agent {' '.join(job)} began {n} times" for job, n in begun.items() if n > 1),
         *_too_slow(scene, report),
         *_never_met(scene, seen, 3 if report.is_busy else 1),
@@ -105,6 +107,13 @@ def _violations(checked: Mapping[str, Any]) -> Iterator[str]:
     for one in checked["violations"]:
         place = f"{one['workflow']} at {one['version']}: " if one["workflow"] else ""
         yield f"rule {one['invariant']}: {place}{one['text']}"
+
+
+def _findings(verified: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in verified:
+        for found in one["findings"]:
+            version = f" at {found['version']}" if found["version"] else ""
+            yield f"verify: {one['workflow']}{version}: {found['part']}: {found['text']}"
 
 
 def _too_slow(scene: Scene, report: Report) -> Iterator[str]:

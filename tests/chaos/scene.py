@@ -173,6 +173,19 @@ class Scene:
         checked: dict[str, Any] = json.loads(done.stdout)
         return checked
 
+    def verify(self) -> list[dict[str, Any]]:
+        """What `agentainer workflow verify` finds: a line of JSON for each workflow."""
+        done = subprocess.run(
+            [PROGRAM, "workflow", "verify", "--all", "--json"],
+            env={**self.environment, "AGENTAINER_REDIS_URL": self.server.url},
+            capture_output=True,
+            text=True,
+        )
+        (self.folder / "verify.json").write_text(done.stdout)
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise RuntimeError(f"agentainer workflow verify failed: {done.stderr}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
 
 def _sessions(redis: Redis) -> list[str]:
     return _keys(redis, "flow:*:sessions")

@@ -1,6 +1,7 @@
 """`wf.run()` takes its settings from the environment; here they lead to the tests' own Redis.
 
-After every test all keys are looked at: each has an owner, and those of ended runs an end.
+After every test all keys are looked at: each has an owner, and those of ended runs an end. And all
+that is kept of runs, and all that was decided, agrees with their logs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pytest
 from redis import Redis
 
 from agentainer_flow.core.settings import Settings
+from agentainer_flow.sdk.connections import connect
+from agentainer_flow.sdk.loop import run_loop
+from agentainer_flow.sdk.verify import Finding, verify_all
 
 #: Keys that belong to the partition or the installation and live as long as it is used.
 LASTING = re.compile(
@@ -40,6 +44,18 @@ def _no_stray_keys(settings: Settings) -> Iterator[None]:
         if not client.exists("flow:0:active"):
             counts = [*client.hvals("flow:running"), *client.hvals("flow:waiting")]
             assert set(counts) <= {"0"}
+
+
+@pytest.fixture(autouse=True)
+def _everything_agrees(settings: Settings) -> Iterator[None]:
+    yield
+    assert run_loop(lambda: find(settings)) == []
+
+
+async def find(settings: Settings) -> list[Finding]:
+    """What `agentainer workflow verify --all` finds."""
+    async with connect(settings) as log:
+        return [found async for one in verify_all(log) for found in one.findings]
 
 
 def is_stray(client: Redis, key: str) -> bool:

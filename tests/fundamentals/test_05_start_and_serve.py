@@ -15,6 +15,7 @@ from agentainer_flow import (
     step,
     workflow,
 )
+from agentainer_flow.core.errors import InputError
 from agentainer_flow.core.settings import Settings
 
 from .serving import serving
@@ -84,6 +85,13 @@ async def test_cancelling_ends_a_run_that_would_never_end(settings: Settings) ->
         with pytest.raises(WorkflowCancelled, match="no longer needed"):
             await handle.result(timeout=20)
     assert await handle.status() == "cancelled"
+
+
+async def test_a_run_has_the_tags_that_it_was_started_with() -> None:
+    handle = await Endless().astart(tags={"team": "search"})
+    assert (await handle.document()).tags == {"team": "search"}
+    with pytest.raises(InputError, match="tag 'team'"):
+        await Endless().astart(tags={"team": 7})
 
 
 async def test_waiting_for_a_result_ends_with_its_timeout() -> None:

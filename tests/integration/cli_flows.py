@@ -63,3 +63,20 @@ class Stubborn(Workflow):
         with anyio.CancelScope(shield=True):
             await anyio.Path(started).touch()
             await anyio.sleep_forever()
+
+
+@workflow(name="traced")
+class Traced(Workflow):
+    @step()
+    async def look(self, context: AsyncContext) -> object:
+        """Which spans its code, its context and its agent belong to."""
+        from opentelemetry import trace
+
+        found = trace.get_current_span().get_span_context()
+        command = 'echo "\\"$TRACEPARENT\\""'
+        agent = await context.deploy_agent("child", image="any", command=command)
+        return {
+            "step": [f"{found.trace_id:032x}", f"{found.span_id:016x}"],
+            "context": context.traceparent,
+            "agent": await agent.wait(),
+        }

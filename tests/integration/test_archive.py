@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -13,7 +14,8 @@ import msgspec
 import pytest
 from redis import Redis
 
-from agentainer_flow.core.archive import open_storage
+from agentainer_flow import AsyncContext, Workflow, step, workflow
+from agentainer_flow.core.archive import PART, open_storage
 from agentainer_flow.core.errors import ArchiveUnavailable, Refused, SettingsError
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
@@ -21,7 +23,6 @@ from agentainer_flow.sdk import archiver, client
 from agentainer_flow.sdk.archiver import archive_due
 from agentainer_flow.sdk.check import Question, check
 from agentainer_flow.sdk.connections import connect
-from agentainer_flow.sdk.decorators import Workflow, step, workflow
 from agentainer_flow.sdk.gc import collect
 from agentainer_flow.sdk.handle import Handle
 from agentainer_flow.sdk.histories import read_history
@@ -36,15 +37,15 @@ pytestmark = pytest.mark.anyio
 @workflow(name="archived")
 class Large(Workflow):
     @step()
-    async def make(self, size: int) -> str:
+    async def make(self, context: AsyncContext, size: int) -> str:
         return "x" * size
 
 
-@workflow(name="brief", log_ttl=0.001, state_ttl="2h")
+@workflow(name="brief", log_ttl=60, state_ttl="2m")
 class Brief(Workflow):
     @step()
-    async def say(self) -> str:
-        return "said"
+    async def say(self, context: AsyncContext) -> None:
+        await context.state.set("said", True)
 
 
 @pytest.fixture
@@ -110,19 +111,18 @@ async def test_archiving_again_does_nothing(log: EventLog) -> None:
     assert (await archive_due(log, 0)).count == 0
 
 
+class Killed(BaseException):
+    """No error that anybody catches."""
+
+
 async def test_a_crash_between_writing_and_letting_go_loses_nothing(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = await run(log)
     events = await log.read(one)
-
-    async def crash(*args: Any, **more: Any) -> Any:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(log.scripts, "archive", crash)
         patch.setattr(archiver, "encode_tombstone", _interrupt)
-        with pytest.raises(RuntimeError, match="killed"):
+        with pytest.raises(Killed):
             await archive_due(log, 0)
     assert len(files(log.settings)) == 1
     assert await log.read(one) == events
@@ -132,7 +132,7 @@ async def test_a_crash_between_writing_and_letting_go_loses_nothing(
 
 
 def _interrupt(*args: object) -> bytes:
-    raise RuntimeError("killed")
+    raise Killed
 
 
 async def test_a_file_that_does_not_read_back_lets_nothing_go(
@@ -140,7 +140,11 @@ async def test_a_file_that_does_not_read_back_lets_nothing_go(
 ) -> None:
     one = await run(log)
     other = gzip.compress(b"other")
-    monkeypatch.setattr("agentainer_flow.core.archive._Folder.read", lambda self, path: other)
+
+    def read(self: object, path: str) -> bytes:
+        return other
+
+    monkeypatch.setattr("agentainer_flow.core.archive._Folder.read", read)
     done = await archive_due(log, 0)
     assert (done.count, done.kept[0].workflow) == (0, one)
     assert "does not read back" in done.kept[0].reason
@@ -202,10 +206,10 @@ async def test_what_ended_before_there_was_an_archive_is_held(settings: Settings
 
 async def test_a_definition_says_how_long_its_runs_are_kept(settings: Settings) -> None:
     async with connect(msgspec.structs.replace(settings, archive=None)) as log:
-        await arun(Brief(), {}, msgspec.structs.replace(log.settings, log_ttl=9999))
+        await arun(Brief(), {}, log.settings)
         one = await newest(log)
-        assert await log.redis.exists(log.keys.events(one)) == 0
-        assert await collect(log) == await collect(log)
+        assert 50_000 < await log.redis.pttl(log.keys.events(one)) <= 60_000
+        assert 110_000 < await log.redis.pttl(log.keys.workflow(one, "state")) <= 120_000
 
 
 async def test_any_file_system_of_fsspec_will_do(settings: Settings) -> None:
@@ -226,7 +230,7 @@ async def test_garbage_is_counted_and_collected(log: EventLog) -> None:
     one = await run(log)
     await log.redis.hset("workflow:gone:jobs", "j", "{}")
     await log.redis.set("workflow:gone", "{}")
-    await log.redis.setex("workflow:leaves:blobs", 600, "x")
+    await log.redis.set("workflow:leaves:blobs", "x", ex=600)
     await log.redis.zadd("flow:0:workflows", {"gone": 1})
     seen = await collect(log, dry_run=True)
     assert (seen.archived.count, seen.members, seen.leftovers) == (1, 1, 2)
@@ -238,6 +242,19 @@ async def test_garbage_is_counted_and_collected(log: EventLog) -> None:
     assert await log.redis.exists("workflow:leaves:blobs")
     again = await collect(log)
     assert (again.archived.count, again.members, again.leftovers) == (0, 0, 0)
+
+
+async def test_files_that_were_never_finished_are_cleared(log: EventLog) -> None:
+    await run(log)
+    await archive_due(log, 0)
+    (whole,) = files(log.settings)
+    old, new = (whole.with_name(f".{name}{PART}") for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    assert (await collect(log, dry_run=True)).parts == 1
+    assert (await collect(log)).parts == 1
+    assert files(log.settings) == sorted([new, whole])
 
 
 def archiving(cli: Command) -> Path:
@@ -259,6 +276,8 @@ def test_the_commands_open_what_is_archived(cli: Command) -> None:
     assert "completed (archived)" in cli("workflow", "list").stdout
     assert cli("workflow", "export", "last", "-o", "it.agflow").returncode == 0
     assert cli("workflow", "pause", "last").returncode == 1
+    assert cli("workflow", "verify", "last").returncode == 0
+    assert cli.ask("workflow", "why", "last")[0]["text"].startswith("It completed")
 
 
 def test_whoever_serves_archives_what_is_due(cli: Command) -> None:
@@ -266,8 +285,7 @@ def test_whoever_serves_archives_what_is_due(cli: Command) -> None:
     cli.run("Greet", "-i", "name=7")
     reactors = cli.begin("reactors", "--only", "janitor")
     eventually(lambda: len([*folder.rglob("*.agflow.gz")]) == 1)
-    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        eventually(lambda: not list(redis.scan_iter(match="workflow:*:events")))
+    eventually(lambda: not names_in(cli, "workflow:*:events"))
     reactors.stop()
 
 
@@ -278,12 +296,17 @@ def test_an_archiver_that_is_killed_loses_nothing(cli: Command) -> None:
     for _ in range(5):
         _kill_halfway(cli, folder)
     assert cli("gc").returncode == 0
-    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        tombstones = list(redis.scan_iter(match="workflow:*:archived"))
-        assert len(tombstones) == 301
-        assert not list(redis.scan_iter(match="workflow:*:events"))
+    assert len(names_in(cli, "workflow:*:archived")) == 301
+    assert names_in(cli, "workflow:*:events") == []
     assert cli("workflow", "status", workflow).returncode == 0
     assert len([*folder.rglob("*.agflow.gz")]) == 301
+
+
+def names_in(cli: Command, pattern: str) -> list[str]:
+    """The keys there are."""
+    with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as client:
+        redis: Any = client
+        return sorted(key.decode() for key in redis.scan_iter(match=pattern))
 
 
 def _kill_halfway(cli: Command, folder: Path) -> None:
@@ -298,8 +321,8 @@ def _copies(cli: Command, count: int) -> str:
     """Copies of a workflow that ended; all are due."""
     cli.run("Greet", "-i", "name=7")
     workflow: str = cli.ask("workflow", "list")[0]["id"]
+    names = names_in(cli, f"workflow:{workflow}*")
     with Redis.from_url(cli.environment["AGENTAINER_REDIS_URL"]) as redis:
-        names = [key.decode() for key in redis.scan_iter(match=f"workflow:{workflow}*")]
         for number in range(count):
             for name in names:
                 copy = name.replace(workflow, f"copy{number:05}")

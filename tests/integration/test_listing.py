@@ -51,7 +51,7 @@ async def test_lists_by_name_tags_and_status_together(log: EventLog) -> None:
 
 
 async def test_a_tag_may_hold_what_others_use_as_marks(log: EventLog) -> None:
-    one = await create(log, **{"a=b": "c:d=e f"})
+    one = await create(log, start=True, **{"a=b": "c:d=e f"})
     assert await listed(log, Filter(tags={"a=b": "c:d=e f"})) == [one]
     assert await listed(log, Filter(tags={"a": "b=c:d=e f"})) == []
 

@@ -434,6 +434,13 @@ async def follow_feed__ends(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def turn_tracer(bench: Bench, scripts: Scripts) -> Any:
+    call: dict[str, Any] = {"group": "tracer", "token": "t", "lease_ms": 60_000, "kept_ms": 60_000}
+    start = await bench.log.scripts.turn_tracer(0, **call)
+    await bench.create()
+    return await scripts.turn_tracer(0, **call, exported=(start or "", "9-0"))
+
+
 async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
     await bench.scripts.follow_feed(0, follower="f", lease_ms=0)
@@ -573,6 +580,45 @@ async def close_subscription(bench: Bench, scripts: Scripts) -> Any:
     await scripts.close_subscription(0, name="n", group="g")
 
 
+RESTORED: dict[str, Any] = {
+    "content": "c",
+    "version": 1,
+    "digest": "d",
+    "entries": [["1-0", "type", "workflow.created", "data", "{}"]],
+    "state": {"k": "1"},
+    "blobs": {"b": "2"},
+}
+LAST: dict[str, Any] = {
+    "entries": 1,
+    "state": 1,
+    "blobs": 1,
+    "status": "completed",
+    "running": 0,
+    "name": "wf",
+    "created": 1,
+    "document": "{}",
+    "steps": ["{}"],
+    "jobs": {"a": ["j"]},
+    "definition": "d",
+    "graph": "{}",
+    "log_ttl_ms": 60_000,
+    "state_ttl_ms": 60_000,
+    "schema": "1.1",
+    "about": {"name": "wf", "tags": [("a", "b")]},
+}
+
+
+@case
+async def restore(bench: Bench, scripts: Scripts) -> Any:
+    return await scripts.restore("w2", **RESTORED)
+
+
+@case
+async def restore__completes(bench: Bench, scripts: Scripts) -> Any:
+    await bench.scripts.restore("w2", **RESTORED)
+    return await scripts.restore("w2", content="c", version=1, digest="d", last=LAST)
+
+
 #: What is answered the second time where that is not the same: the work had been done.
 SECOND_ANSWERS: dict[str, Any] = {
     "append": Duplicate(3),
@@ -591,6 +637,7 @@ SECOND_ANSWERS: dict[str, Any] = {
     "settle_subscription__again_later": False,
     "settle_subscription__parks": False,
     "unpark": 0,
+    "restore__completes": "there",
     "settle_delivery": False,
     "settle_delivery__again_later": False,
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
+from agentainer_flow import AsyncContext, Workflow, parallel, step, workflow
 from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import Definition, StepSpec
 from agentainer_flow.core.log import EventLog
@@ -15,6 +17,11 @@ from agentainer_flow.projections import snapshots
 from agentainer_flow.projections.snapshots import load_view, read_snapshot
 from agentainer_flow.projections.workflow import WorkflowView, fold
 from agentainer_flow.reactors.projector import Projector
+from agentainer_flow.sdk import client
+from agentainer_flow.sdk.connections import connect
+from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.service import ROLES, Service
+from agentainer_flow.sdk.verify import verify
 
 from .bench import Bench
 
@@ -120,3 +127,69 @@ async def test_it_ends_with_the_workflow(bench: Bench) -> None:
     await bench.commit(end, status="completed", version=20)
     await show(bench)
     assert await bench.log.redis.pttl(f"workflow:{bench.id}:snapshot") > 0
+
+
+@workflow(name="snapshots")
+class Wide(Workflow):
+    @step()
+    @parallel()
+    async def each(self, context: AsyncContext, item: int) -> int:
+        await context.state.incr("sum", item)
+        return item
+
+    @step()
+    async def last(self, context: AsyncContext, each_results: list[int]) -> int:
+        return sum(each_results)
+
+
+async def test_a_successor_goes_on_from_a_snapshot(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines come and go; each takes the workflow over as the snapshot and the tail tell it."""
+    monkeypatch.setattr(snapshots, "PAGE", 5)
+    loaded: list[int] = []
+    original = snapshots.read_snapshot
+
+    async def note(log: EventLog, workflow: str) -> WorkflowView | None:
+        found = await original(log, workflow)
+        loaded.append(found.version if found else 0)
+        return found
+
+    monkeypatch.setattr(snapshots, "read_snapshot", note)
+    async with connect(settings) as log:
+        code = code_of(Wide)
+        prepared = client.prepare(code, None, {"items": 300}, settings)
+        workflow = await client.create(log, prepared)
+        small = msgspec.structs.replace(settings, slots=4)
+        while (await log.status(workflow)) == "running":
+            stop = anyio.Event()
+            async with connect(small) as own, anyio.create_task_group() as tasks:
+                tasks.start_soon(Service(own, [code], roles=ROLES).run, stop)
+                before = (await log.read_last(workflow)).version
+                with anyio.move_on_after(20):
+                    while (await log.read_last(workflow)).version < before + 100:
+                        if await log.status(workflow) != "running":
+                            break
+                        await anyio.sleep(0.01)
+                stop.set()
+        ended = await log.read_last(workflow)
+        assert isinstance(ended.event, e.WorkflowCompleted)
+        assert bytes(ended.event.result) == b"44850"
+        assert max(loaded) > 0
+
+
+async def test_verify_compares_a_snapshot_with_the_log(bench: Bench) -> None:
+    await show(bench)
+    await append(bench, 3)
+    assert await differences(bench) == []
+    data = (await kept(bench))[b"view"]
+    damaged = data.replace(b'"k1":[1,', b'"k1":[2,')
+    assert damaged != data
+    await bench.log.redis.hset(f"workflow:{bench.id}:snapshot", "view", damaged)
+    assert await differences(bench) == ["snapshot at event 20, state.k1.0: expected 1, got 2"]
+
+
+async def differences(bench: Bench) -> list[str]:
+    """What `verify` says of the snapshot; this workflow has more that is odd."""
+    found = (await verify(bench.log, bench.id)).findings
+    return [one.text for one in found if "snapshot" in one.text]

@@ -42,7 +42,9 @@ COMMANDS = [
     ["list"],
     ["queue", "list"],
     ["queue", "set"],
+    ["test-history"],
     *(["workflow", v] for v in ("run", "start", "list", "status", "events", "logs", "cancel")),
+    *(["workflow", v] for v in ("why", "replay", "diff", "blame", "verify", "export", "import")),
 ]
 
 HEAVY = {"anyio", "docker", "redis", "rich", "structlog"}

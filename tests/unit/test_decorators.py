@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agentainer_flow import Context, DefinitionError, Workflow, parallel, step, workflow
-from agentainer_flow.core.definition import Bind
+from agentainer_flow.core.definition import Bind, Definition
+from agentainer_flow.sdk.decorators import split_tags
 from agentainer_flow.sdk.registry import code_of, load
 
 
@@ -137,3 +138,33 @@ def test_loading_says_what_is_there() -> None:
     refused("no workflow class 'Nothing'.*there: Workflows?|none", lambda: load("json:Nothing"))
     refused("cannot be imported", lambda: load("no_such_module:X"))
     refused("there is no file", lambda: load("no/such/file.py:X"))
+
+
+def lasting(**lifetimes: Any) -> Definition:
+    @workflow(name="lasting", **lifetimes)
+    class Lasting:
+        @step()
+        def use(self, context: Context) -> None: ...
+
+    return code_of(Lasting).definition
+
+
+def test_lifetimes_are_part_of_a_definition_that_says_them() -> None:
+    definition = lasting(log_ttl="90d", state_ttl=60)
+    assert (definition.log_ttl_s, definition.state_ttl_s) == (7_776_000, 60)
+    assert "ttl" not in lasting().json.decode()
+    assert lasting().digest != definition.digest
+
+
+@pytest.mark.parametrize("given", [{"log_ttl": "soon"}, {"state_ttl": 0}, {"log_ttl": "0s"}])
+def test_a_lifetime_that_is_none(given: dict[str, Any]) -> None:
+    refused("@workflow", lambda: lasting(**given))
+
+
+def test_an_input_called_tags_is_an_input() -> None:
+    @workflow(name="tagging")
+    class Tagging(Workflow):
+        @step()
+        def use(self, context: Context, tags: list[str]) -> None: ...
+
+    assert split_tags(Tagging(), {"tags": ["a"]}) == ({"tags": ["a"]}, None)

@@ -38,7 +38,7 @@ def test_the_protocol_is_chosen(protocol: str, module: str) -> None:
 
 
 def test_a_name_that_was_given_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resource().attributes["service.name"] == "agentainer"
+    assert resource().attributes["service.name"] == "agentainer-flow"
     monkeypatch.setenv("OTEL_SERVICE_NAME", "orders")
     assert resource().attributes["service.name"] == "orders"
     assert resource().attributes["service.instance.id"]

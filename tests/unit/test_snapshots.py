@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import decode_entry
+from agentainer_flow.projections import snapshots
 from agentainer_flow.projections.snapshots import decode_snapshot, encode_snapshot, is_due
 from agentainer_flow.projections.workflow import WorkflowView, apply, fold
 
@@ -57,6 +58,14 @@ def test_values_beside_the_log_come_back_as_they_were() -> None:
     view = fold("w", [e.Recorded(n, n, event, digest=f"{n}") for n, event in enumerate(told, 1)])
     again = decode_snapshot(encode_snapshot(view))
     assert plain(again) == plain(view)
+
+
+def test_every_field_of_a_view_is_kept_or_is_its_readers() -> None:
+    """A field that a view gets later must not be lost by way of a snapshot."""
+    apart = {"input", "steps", "state", "result"}
+    of_readers = {"touched", "new_jobs"}
+    kept = set(snapshots._View.__struct_fields__)  # pyright: ignore[reportPrivateUsage]
+    assert kept | apart | of_readers == set(WorkflowView.__struct_fields__)
 
 
 def test_jobs_are_to_be_shown_anew() -> None:

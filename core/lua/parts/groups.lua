@@ -18,3 +18,14 @@ local function is_at(feed, name, id)
   end
   return false
 end
+
+-- Have a group, from now on; the feed is made if there is none.
+local function open_group(feed, name)
+  if redis.call('EXISTS', feed) == 0 then
+    redis.call('XDEL', feed, redis.call('XADD', feed, '*', 'made', now))
+  end
+  for _, group in ipairs(groups_of(feed)) do
+    if group.name == name then return end
+  end
+  redis.call('XGROUP', 'CREATE', feed, name, '$')
+end

@@ -3,8 +3,8 @@
 --
 -- about: name (optional), tags [[key, value]…] (optional), as its first event has them
 
--- Schema numbers of the projections that scripts make; projections/catalogue.py has the same.
-local STATE_SCHEMA, LISTINGS_SCHEMA = 1, 1
+-- Schema number of the state, which scripts make; projections/catalogue.py has the same.
+local STATE_SCHEMA = 1
 
 local STATUSES = { 'created', 'running', 'paused', 'failing', 'cancelling', 'completed', 'failed', 'cancelled' }
 

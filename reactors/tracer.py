@@ -1,0 +1,181 @@
+"""Export the traces of workflows, from the feed.
+
+A consumer group of its own on the partition's feed. Its position moves when the collector has taken
+the spans, so a tracer that dies, or a collector that is away, loses nothing: what comes again has
+the same ids. Workflows never wait for it. What it remembers of a workflow under way is a cache:
+after a restart it is folded anew from the log.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import anyio
+import anyio.to_thread
+import structlog
+from redis import exceptions
+
+from ..core.connection import is_passing
+from ..core.errors import FlowError
+from ..core.ids import new_key
+from ..core.log import EventLog, FeedEntry, decode_feed_entry
+from ..core.tail import Tail
+from ..projections.spans import Span, Tracer
+from . import otlp
+
+log = structlog.get_logger()
+
+GROUP = "tracer"
+#: Entries of the feed that are read at a time, and workflows that are remembered.
+READ, REMEMBERED = 500, 10_000
+#: Seconds to wait for a collector that is away: at first, and at the most.
+SOON, LATE = 0.5, 10.0
+#: Seconds that the role is kept without a turn, that the feed is, and between two looks.
+LEASE, KEPT, LOOK = 15.0, 24 * 3600.0, 2.0
+#: Seconds that a process which ends waits for its last spans to be exported.
+FAREWELL = 5.0
+
+Export = Callable[[list[Span]], bool]
+
+
+class TraceReactor:
+    """Export what happens in one partition."""
+
+    def __init__(self, event_log: EventLog, export: Export, *, partition: int = 0) -> None:
+        self._log = event_log
+        self._export = export
+        self._partition = partition
+        self._feed = event_log.keys.flow(partition, "feed")
+        self._tracers: OrderedDict[str, tuple[Tracer, int]] = OrderedDict()
+        self._token = new_key()
+        self._lease = LEASE
+        self._moved = anyio.Event()
+
+    async def run(self) -> None:
+        tail = self._log.connection.tail()
+        try:
+            while True:
+                position = await self._turn()
+                if position is None:
+                    await anyio.sleep(LOOK)
+                elif (end := await self._next(tail, position)) is not None:
+                    await self._turn((position, end))
+                    self._moved.set()
+                    self._moved = anyio.Event()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._log.connection.drop(tail)
+
+    async def finish(self) -> None:
+        """Wait a while until all that is on the feed now is exported, then let go of the role."""
+        with anyio.move_on_after(FAREWELL):
+            end = await self._end()
+            while (position := await self._turn()) is not None and _key(position) < _key(end):
+                with anyio.move_on_after(LOOK):
+                    await self._moved.wait()
+        self._lease = 0.001
+        await self._turn()
+
+    async def _turn(self, exported: tuple[str, str] | None = None) -> str | None:
+        return await self._log.scripts.turn_tracer(
+            self._partition,
+            group=GROUP,
+            token=self._token,
+            lease_ms=int(1000 * self._lease),
+            kept_ms=int(1000 * KEPT),
+            exported=exported,
+        )
+
+    async def _next(self, tail: Tail, position: str) -> str | None:
+        """Export what follows; returns the last of it, None when nothing came."""
+        try:
+            answer = await tail.read({self._feed: position}, count=READ)
+        except exceptions.RedisError as error:
+            if not is_passing(error):
+                raise
+            await anyio.sleep(SOON)
+            return None
+        if not answer:
+            return None
+        entries = [decode_feed_entry(entry) for entry in answer[0][1] if b"w" in entry[1]]
+        await self._send([span for entry in entries for span in await self._spans(entry)])
+        last: bytes = answer[0][1][-1][0]
+        return last.decode()
+
+    async def _end(self) -> str:
+        newest = await self._log.connection.call(
+            lambda: self._log.redis.xrevrange(self._feed, count=1)
+        )
+        return newest[0][0].decode() if newest else "0-0"
+
+    async def _spans(self, entry: FeedEntry) -> list[Span]:
+        """What one append brings; nothing for a log that cannot be read: others go on."""
+        try:
+            return await self._fold(entry)
+        except FlowError:
+            log.warning("tracer.workflow_skipped", workflow=entry.workflow)
+            return []
+
+    async def _fold(self, entry: FeedEntry) -> list[Span]:
+        tracer, version = self._tracers.get(entry.workflow, (Tracer(entry.workflow), 0))
+        spans: list[Span] = []
+        events = entry.events()
+        if entry.first != version + 1 or not events:
+            # What was exported before is folded again, and exported again if it must be.
+            tracer, version = Tracer(entry.workflow), 0
+            events = await self._log.read(entry.workflow, limit=entry.last[0])
+        for recorded in events:
+            found = tracer.take(recorded)
+            if recorded.version == 1 and tracer.definition_digest:
+                tracer.know(await self._log.get_definition(tracer.definition_digest))
+            if recorded.version >= entry.first:
+                spans += found
+            version = recorded.version
+        self._remember(entry.workflow, tracer, version)
+        return spans if tracer.trace is None or tracer.trace.sampled else []
+
+    def _remember(self, workflow: str, tracer: Tracer, version: int) -> None:
+        self._tracers.pop(workflow, None)
+        if not tracer.ended:
+            self._tracers[workflow] = (tracer, version)
+        if len(self._tracers) > REMEMBERED:
+            self._tracers.popitem(last=False)
+
+    async def _send(self, spans: list[Span]) -> None:
+        """Until the collector has them."""
+        wait = SOON
+        while spans and not await self._try(spans):
+            await anyio.sleep(wait)
+            wait = min(LATE, wait * 2)
+            await self._turn()  # the role is kept meanwhile
+
+    async def _try(self, spans: list[Span]) -> bool:
+        try:
+            taken = await anyio.to_thread.run_sync(self._export, spans, abandon_on_cancel=True)
+        except Exception as error:  # whatever a collector or its network does, it is tried again
+            log.warning("tracer.not_exported", spans=len(spans), error=str(error))
+            return False
+        if not taken:
+            log.warning("tracer.not_exported", spans=len(spans))
+        return taken
+
+
+def _key(position: str) -> tuple[int, int]:
+    ms, _, number = position.partition("-")
+    return int(ms), int(number or 0)
+
+
+async def keep_for_tracer(event_log: EventLog) -> None:
+    """From now on the feeds keep what a tracer has not exported, though it may start later."""
+    for partition in range(event_log.keys.partitions):
+        await event_log.scripts.turn_tracer(
+            partition, group=GROUP, token=new_key(), lease_ms=1, kept_ms=int(1000 * KEPT)
+        )
+
+
+def open_tracer(event_log: EventLog, partition: int) -> TraceReactor | None:
+    """A tracer when the environment asks for one. Raises SettingsError when it cannot be had."""
+    if not otlp.is_wanted():
+        return None
+    return TraceReactor(event_log, otlp.Exporter().export, partition=partition)

@@ -1,0 +1,102 @@
+"""A collector of traces: what exporters send to it, decoded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A span as it came. Ids in hex."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    attributes: dict[str, Any]
+    links: list[str]
+    status: int
+    start_ns: int
+    end_ns: int
+
+
+class Collector:
+    """Serves OTLP over HTTP; while `refuses` it answers 503."""
+
+    def __init__(self) -> None:
+        self.spans: list[Received] = []
+        self.refused = 0
+        self.refuses = False
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def by_id(self) -> dict[str, Received]:
+        return {span.span_id: span for span in self.spans}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if collector.refuses:
+                    collector.refused += 1
+                else:
+                    collector.spans += decode(body)
+                self.send_response(503 if collector.refuses else 200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+    @contextmanager
+    def serving(self) -> Generator[Collector]:
+        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+
+def decode(body: bytes) -> list[Received]:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    request: Any = ExportTraceServiceRequest.FromString(body)
+    return [
+        _span(span)
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def _span(span: Any) -> Received:
+    return Received(
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        {one.key: _value(one.value) for one in span.attributes},
+        [link.span_id.hex() for link in span.links],
+        span.status.code,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+    )
+
+
+def _value(value: Any) -> Any:
+    return getattr(value, value.WhichOneof("value"))

@@ -1,0 +1,125 @@
+"""Traces that a collector really gets: complete, once, and with what agents and steps add."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from agentainer_flow.core.tracing import SpanContext, span_id_of, trace_id_of
+
+from .collector import Collector
+from .command import Command, eventually
+
+CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector().serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def traced(cli: Command, collector: Collector) -> Command:
+    cli.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    return cli
+
+
+def shown(cli: Command, workflow: str) -> dict[str, str]:
+    """Names of all spans that follow from the log, by id."""
+    lines = cli("workflow", "trace", workflow, "--json").stdout.splitlines()
+    return {span["span_id"]: span["name"] for span in map(json.loads, lines)}
+
+
+def got(collector: Collector) -> dict[str, str]:
+    return {span.span_id: span.name for span in collector.spans}
+
+
+def test_a_run_is_exported_whole_and_once(traced: Command, collector: Collector) -> None:
+    traced.run("Greet", "-i", "name=7")
+    assert got(collector) == shown(traced, "last")
+    assert len(collector.spans) == len(got(collector))
+    run = next(span for span in collector.spans if span.name == "run greet")
+    assert run.attributes["cicd.pipeline.result"] == "success"
+    assert run.status == 1
+    known = {span.span_id for span in collector.spans}
+    assert all(span.parent_id in known for span in collector.spans if span.name != "accept greet")
+
+
+def test_a_failure_is_told(traced: Command, collector: Collector) -> None:
+    traced.run("Broken")
+    agent = next(span for span in collector.spans if span.name == "agent bad")
+    assert (agent.status, agent.attributes["process.exit.code"]) == (2, 7)
+    assert agent.attributes["container.image.name"] == "any"
+
+
+def test_an_agent_and_a_step_join_the_trace(traced: Command, collector: Collector) -> None:
+    """The agent by TRACEPARENT, the step by the current span."""
+    done = traced.run("Traced")
+    told = json.loads(done.stdout)
+    workflow = traced.ask("workflow", "list")[0]["id"]
+    attempt = span_id_of(workflow, "attempt", "look", 0, 1)
+    assert told["step"] == [trace_id_of(workflow), attempt]
+    assert told["context"] == f"00-{trace_id_of(workflow)}-{attempt}-01"
+    agent = next(span for span in collector.spans if span.name == "agent child")
+    assert told["agent"] == f"00-{agent.trace_id}-{agent.span_id}-01"
+    assert agent.parent_id == attempt
+
+
+def test_the_caller_is_linked_or_joined(traced: Command, collector: Collector) -> None:
+    traced.environment["TRACEPARENT"] = CALLER.traceparent
+    traced.run("Greet", "-i", "name=7")
+    accepted = next(span for span in collector.spans if span.name == "accept greet")
+    assert accepted.links == [CALLER.span_id]
+    assert accepted.trace_id != CALLER.trace_id
+    collector.spans.clear()
+    traced.environment["AGENTAINER_TRACE_CALLER"] = "parent"
+    traced.run("Greet", "-i", "name=7")
+    assert {span.trace_id for span in collector.spans} == {CALLER.trace_id}
+
+
+def test_what_is_not_sampled_can_be_exported_later(traced: Command, collector: Collector) -> None:
+    traced.environment["OTEL_TRACES_SAMPLER"] = "always_off"
+    traced.run("Greet", "-i", "name=7")
+    assert collector.spans == []
+    done = traced("workflow", "trace", "last", "--otlp", collector.url)
+    assert done.returncode == 0, done.stderr
+    assert got(collector) == shown(traced, "last")
+
+
+def test_a_collector_that_is_away_delays_nothing_and_misses_nothing(
+    traced: Command, collector: Collector
+) -> None:
+    collector.refuses = True
+    serving = traced.up()
+    workflow = traced.start("Greet", "-i", "name=7")
+    traced.wait_for_status("completed")
+    eventually(lambda: collector.refused > 0)
+    collector.refuses = False
+    eventually(lambda: got(collector) == shown(traced, workflow))
+    serving.stop()
+
+
+def test_a_tracer_that_is_killed_is_taken_over(traced: Command, collector: Collector) -> None:
+    collector.refuses = True
+    serving = traced.up()
+    workflow = traced.start("Greet", "-i", "name=7")
+    traced.wait_for_status("completed")
+    eventually(lambda: collector.refused > 0)
+    serving.signal(signal.SIGKILL)
+    serving.end()
+    collector.refuses = False
+    other = traced.begin("reactors", "--only", "tracer")
+    eventually(lambda: got(collector) == shown(traced, workflow))
+    assert other.stop() == 0
+
+
+def test_without_a_collector_nothing_reads_the_feed(cli: Command) -> None:
+    cli.run("Greet", "-i", "name=7")
+    assert cli("workflow", "trace", "last", "--otlp", "http://127.0.0.1:9").returncode == 1
+    assert cli("workflow", "trace", "last", "--perfetto", "trace.json").returncode == 0
+    events = json.loads((cli.folder / "trace.json").read_text())["traceEvents"]
+    assert "run greet" in [one["name"] for one in events]
