@@ -18,6 +18,7 @@ from .errors import SettingsError, WorkflowNotFound
 from .events import Blob, Recorded, WorkflowCreated, decode_event
 from .ids import digest, new_key
 from .keys import Keys
+from .metrics import Instruments
 from .scripts import Scripts
 from .settings import Settings
 from .tail import Entry
@@ -49,6 +50,15 @@ class EventLog:
         self._definitions: dict[str, Definition] = {}
         #: Where workflows are whose log is no longer here.
         self.archive: Archive | None = None
+
+    @property
+    def instruments(self) -> Instruments | None:
+        """What counts in this process; None: nobody asks, so nothing does."""
+        return self.scripts.instruments
+
+    @instruments.setter
+    def instruments(self, instruments: Instruments | None) -> None:
+        self.scripts.instruments = instruments
 
     @property
     def redis(self) -> Any:

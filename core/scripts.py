@@ -8,6 +8,8 @@ no binary type of it.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -40,11 +42,26 @@ from .connection import Connection, NotReplicated
 from .keys import Keys
 from .library import function, library
 from .library import script as script_of
+from .metrics import APPEND_DURATION, APPENDS_REFUSED, Instruments
 
 #: How long agents whose launcher is gone wait for another one of their host, ms.
 HOST_LEASE_MS = 60_000
 #: How long one call waits for its replicas before it says so and is sent again, ms.
 CONFIRM_MS = 1000
+
+#: Scripts that append, and whose calls are timed where somebody asks for that.
+APPENDING = frozenset(
+    {
+        "append",
+        "commit",
+        "record_effect",
+        "request_job",
+        "settle_job",
+        "state",
+        "stop_job",
+        "turn",
+    }
+)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -59,6 +76,15 @@ _OUTCOMES: dict[str, type] = {
     "lost": Lost,
     "full": Full,
     "undefined": Undefined,
+}
+
+#: What is counted as refused, and under which word.
+_REFUSALS: dict[type, str] = {
+    Conflict: "conflict",
+    Mismatch: "mismatch",
+    Fenced: "fenced",
+    Lost: "claim_lost",
+    Full: "full",
 }
 
 #: As `Turned`.
@@ -93,11 +119,28 @@ class Scripts:
         self._keys = keys
         self._replicas = replicas
         self._has_functions = True
+        #: What counts the calls; None: nobody asks.
+        self.instruments: Instruments | None = None
 
     async def _run(self, script: str, partition: int, /, **call: Any) -> bytes:
         route = self._keys.flow(partition, "owners")
         packed = _pack({"ns": self._keys.prefix, "p": partition, **call})
-        return await self._connection.call(lambda: self._try(script, route, packed))
+        if self.instruments is None or script not in APPENDING:
+            return await self._connection.call(lambda: self._try(script, route, packed))
+        began = time.perf_counter()
+        answer = await self._connection.call(lambda: self._try(script, route, packed))
+        self.instruments.observe(APPEND_DURATION, time.perf_counter() - began, script)
+        return answer
+
+    def _note(self, outcomes: Iterable[object], lost: int = 0) -> None:
+        """Count what was refused: outcomes, and results that came too late."""
+        if self.instruments is None:
+            return
+        for outcome in outcomes:
+            if reason := _REFUSALS.get(type(outcome)):
+                self.instruments.count(APPENDS_REFUSED, reason)
+        if lost:
+            self.instruments.count(APPENDS_REFUSED, "claim_lost", by=lost)
 
     async def _try(self, script: str, route: str, packed: bytes) -> bytes:
         while self._has_functions:
@@ -175,6 +218,7 @@ class Scripts:
         given = {name: value for name, value in call.items() if value is not None}
         answer = await self._run("append", self._keys.partition(workflow), **given)
         outcome: CommandOutcome = _outcome_of(_decode(answer))
+        self._note([outcome])
         return outcome
 
     async def commit(
@@ -183,7 +227,9 @@ class Scripts:
         """Apply decisions of the engine that owns the lane, each by itself."""
         call = {"lane": lane, "token": token, "by": by, "decisions": decisions}
         answer = _decode(await self._run("commit", partition, **call))
-        return [_outcome_of(outcome) for outcome in answer]
+        outcomes = [_outcome_of(outcome) for outcome in answer]
+        self._note(outcomes)
+        return outcomes
 
     async def turn(
         self,
@@ -204,7 +250,9 @@ class Scripts:
             call["claim"] = claim
         answer = _decode_turn(await self._run("turn", partition, **call))
         refused, outcomes, claimed, ends, ts = answer
-        return Turned(refused, [_outcome_of(one) for one in outcomes], claimed, ends, ts)
+        turned = Turned(refused, [_outcome_of(one) for one in outcomes], claimed, ends, ts)
+        self._note(turned.outcomes, len(refused))
+        return turned
 
     async def request_job(
         self,
@@ -233,6 +281,7 @@ class Scripts:
             **({"memory": memory} if memory else {}),
         )
         word, *facts = _decode(answer)
+        self._note([], word == "lost")
         return Lost() if word == "lost" else Found(*facts)
 
     async def stop_job(
@@ -241,6 +290,7 @@ class Scripts:
         call = {"id": workflow, "step": step, "index": index, "token": token, "job": job}
         word: Literal["stopped", "lost"]
         (word,) = _decode(await self._run("stop_job", self._keys.partition(workflow), **call))
+        self._note([], word == "lost")
         return word
 
     async def claim_jobs(
@@ -290,6 +340,7 @@ class Scripts:
         }
         answer = _decode(await self._run("settle_job", self._keys.partition(workflow), **call))
         word: Literal["appended", "stopping", "lost"] = answer[0]
+        self._note([], word == "lost")
         return word
 
     async def change_state(
@@ -319,6 +370,7 @@ class Scripts:
         )
         outcome: list[str | None] | Lost | Missing | Ended | StateRefused
         outcome = _state_outcome_of(_decode(answer))
+        self._note([outcome])
         return outcome
 
     async def write_state(
@@ -343,6 +395,7 @@ class Scripts:
         )
         outcome: list[str | None] | Missing | Ended | Conflict | StateRefused
         outcome = _state_outcome_of(_decode(answer))
+        self._note([outcome])
         return outcome
 
     async def record_effect(
@@ -371,6 +424,7 @@ class Scripts:
             kind=kind or False,
         )
         word, *facts = _decode(answer)
+        self._note([], word == "lost")
         return Lost() if word == "lost" else str(facts[0])
 
     async def set_queue(

@@ -17,6 +17,7 @@ import httpcore
 import msgspec
 import structlog
 
+from ..core import metrics as m
 from ..core.answers import ClaimedDelivery
 from ..core.ids import new_session
 from ..core.log import EventLog
@@ -183,7 +184,7 @@ class Courier:
     async def _settle(
         self, delivery: ClaimedDelivery, token: str, attempt: Attempt, state: str, delay_ms: int
     ) -> bool:
-        return await self._log.scripts.settle_delivery(
+        settled = await self._log.scripts.settle_delivery(
             self._partition,
             delivery=delivery.id,
             token=token,
@@ -192,6 +193,15 @@ class Courier:
             delay_ms=delay_ms,
             keep_ms=KEEP_S * 1000,
         )
+        if settled and self._log.instruments:
+            _count(self._log.instruments, state, attempt)
+        return settled
+
+
+def _count(instruments: m.Instruments, state: str, attempt: Attempt) -> None:
+    result = "retried" if state == "pending" else state
+    instruments.count(m.WEBHOOK_DELIVERIES, result)
+    instruments.observe(m.WEBHOOK_DURATION, attempt.took_ms / 1000, result)
 
 
 HTTP_ERRORS = (

@@ -11,6 +11,7 @@ something to decide are, for a successor would not know of it.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -23,11 +24,12 @@ import structlog
 from redis import exceptions
 
 from ..core import events as e
-from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Fenced
+from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Duplicate, Fenced
 from ..core.log import EventLog, FeedEntry
 from ..projections.snapshots import load_view
 from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, check_follows, fold
 from .binding import NeedsBlob, result_of
+from .counting import count_decision, count_news
 from .held import Held, Holdings
 from .lane import Lane, LaneLost
 from .projector import Projector
@@ -146,6 +148,8 @@ class Engine:
             events = [one for entry in found for one in entry.events()]
             if held := await self._take(workflow, events, found[0].previous):
                 taken[workflow] = held
+                if self._log.instruments:
+                    count_news(self._log.instruments, held.view.name, events)
 
         async with anyio.create_task_group() as tasks:
             for workflow, found in news.items():
@@ -350,6 +354,7 @@ class Engine:
         """Apply what was committed; returns the workflow when it has to be decided on again."""
         held, decision = proposal.held, proposal.decision
         view = held.view
+        self.count(held, decision, outcome)
         match outcome:
             case Fenced():
                 raise LaneLost
@@ -367,6 +372,19 @@ class Engine:
             case _:
                 await self._catch_up(held)
         return held
+
+    def count(self, held: Held, decision: Decision, outcome: CommitOutcome) -> None:
+        """Count what was decided, if it is in the log now and somebody asks for counts."""
+        if self._log.instruments is None:
+            return
+        match outcome:
+            case Appended(ts=ts):
+                pass
+            case Duplicate():  # the first answer was lost
+                ts = int(time.time() * 1000)
+            case _:
+                return
+        count_decision(self._log.instruments, held.view, held.definition, decision, ts)
 
     @staticmethod
     def _follows(view: WorkflowView, decision: Decision, version: int) -> bool:

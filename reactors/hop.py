@@ -126,6 +126,7 @@ class Hops:
     ) -> list[Held]:
         """Advance the view; returns the workflow when there is more to decide."""
         held, view, decision = hop.held, hop.held.view, hop.decision
+        self._engine.count(held, decision, outcome)
         first = view.version + 1
         events = [_recorded(hop.result, first, outcome.ts)]
         events += recorded(decision, first + 1, outcome.ts)

@@ -9,6 +9,7 @@ and goes on from there.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -18,6 +19,7 @@ import structlog
 from msgspec.structs import replace
 
 from ..core import events as e
+from ..core import metrics as m
 from ..core.answers import AwaitedJob, ClaimedJob, ClaimedJobs
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
@@ -236,7 +238,7 @@ class Launcher:
 
     async def _refuse(self, job: ClaimedJob, token: str, problem: str) -> None:
         failure = e.Failure("cannot_start", problem)
-        await self._log.scripts.settle_job(
+        answer = await self._log.scripts.settle_job(
             job.workflow,
             job=job.job,
             token=token,
@@ -244,6 +246,18 @@ class Launcher:
             rest=_encode({"error": failure}).decode(),
             final=True,
         )
+        self._count_end("cannot_start" if answer != "lost" else "")
+
+    def _count_end(self, result: str) -> None:
+        """Count an agent that ended; empty: somebody else has recorded how."""
+        if self._log.instruments and result:
+            self._log.instruments.count(m.JOBS_FINISHED, result)
+
+    def _observe(self, metric: m.Metric, since: float, runtime: Runtime, result: str) -> None:
+        """`since` is a moment of the monotonic clock."""
+        if self._log.instruments:
+            seconds = time.monotonic() - since
+            self._log.instruments.observe(metric, seconds, runtime.name, result)
 
     async def _with_api(self, launch: Launch) -> Launch:
         """Tell the agent where the API is, if it is served for agents."""
@@ -257,22 +271,32 @@ class Launcher:
         async def may_begin() -> bool:
             return await self._log.may_begin(launch.workflow, launch.job, token)
 
+        began = time.monotonic()
         try:
             runtime = await self._get_runtime()
             # A daemon that is away for a moment fails no agent, and may have begun to start it.
             started = await patiently(lambda: runtime.start(launch, may_begin))
         except (CannotLaunch, RuntimeUnavailable, OSError, ValueError) as error:
             kind = error.kind if isinstance(error, CannotLaunch) else "cannot_start"
-            await self._record(launch, token, e.JobFailed, {"error": e.Failure(kind, str(error))})
+            facts: dict[str, object] = {"error": e.Failure(kind, str(error))}
+            if await self._record(launch, token, e.JobFailed, facts) != "lost":
+                self._count_end(kind)
+            if self._runtime:
+                self._observe(m.JOB_LAUNCH, began, self._runtime, "failed")
             return
         if started is None:  # stopped before it began, or another's by now
-            await self._record(launch, token, e.JobCancelled, {})
+            if await self._record(launch, token, e.JobCancelled, {}) != "lost":
+                self._count_end("cancelled")
             return
         if not await self._record_launch(launch, token, runtime, started):
             await remove_ended(self._log, runtime, launch)
             return
+        self._observe(m.JOB_LAUNCH, began, runtime, "adopted" if started.adopted else "launched")
+        launched = time.monotonic()
         outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
+            self._count_end(outcome.kind)
+            self._observe(m.JOB_DURATION, launched, runtime, outcome.kind)
             await runtime.remove(launch)
         else:
             await remove_ended(self._log, runtime, launch)

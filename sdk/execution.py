@@ -108,6 +108,8 @@ class Body(msgspec.Struct, eq=False):
     item: msgspec.Raw
     #: Version of its `task.started`.
     version: int
+    #: When it was taken (s, monotonic); 0: nobody asks.
+    taken: float = 0.0
 
 
 decode_args = msgspec.json.Decoder(Args).decode

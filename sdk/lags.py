@@ -48,11 +48,19 @@ class _Facts(msgspec.Struct, frozen=True):
     snapshot_schema: str
 
 
-async def read_lags(log: EventLog) -> list[Lag]:
-    """All projections, in the order of the catalogue."""
+async def read_lags(log: EventLog, *, most: int | None = None) -> list[Lag]:
+    """All projections, in the order of the catalogue.
+
+    With `most` only as many workflows of each partition are looked at, chosen at random.
+    """
     lags = {one.name: Lag(one.name, one.schema, one.text) for one in PROJECTIONS}
     for partition in range(log.keys.partitions):
-        members: set[bytes] = await log.redis.smembers(log.keys.flow(partition, "active"))
+        key = log.keys.flow(partition, "active")
+        members: list[bytes] | set[bytes] = (
+            await log.redis.smembers(key)
+            if most is None
+            else await log.redis.srandmember(key, most)
+        )
         ids = sorted(member.decode() for member in members)
         for start in range(0, len(ids), PAGE):
             facts = await _read_facts(log, ids[start : start + PAGE])

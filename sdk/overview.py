@@ -28,6 +28,11 @@ class Looker:
         parts = [await partition.look() for partition in self._partitions]
         return gather(parts, await list_queues(self._log))
 
+    async def glance(self) -> Facts:
+        """Without a look at any workflow."""
+        parts = [await partition.glance() for partition in self._partitions]
+        return gather(parts, await list_queues(self._log))
+
     async def unread(self) -> list[Unread]:
         """How far the engine of each partition is behind now."""
         return [await partition.unread() for partition in self._partitions]

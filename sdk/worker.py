@@ -14,6 +14,7 @@ One that is to stop is drained first, and ends its session then, which hands bac
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,6 +24,7 @@ import msgspec
 import structlog
 
 from ..core import events as e
+from ..core import metrics as m
 from ..core.answers import Claim, ClaimedStep, Group, Turned, decode_ready, steps_text
 from ..core.bell import Bell
 from ..core.keys import SHARED
@@ -48,6 +50,8 @@ class Ending(msgspec.Struct, frozen=True):
 
     body: Body
     outcome: Outcome
+    #: When (s, monotonic); 0: nobody asks.
+    at: float = 0.0
 
 
 class Worker:
@@ -145,7 +149,8 @@ class Worker:
 
     def _ended(self, body: Body, outcome: Outcome | None) -> None:
         if outcome:
-            self._endings.append(Ending(body, outcome))
+            at = time.monotonic() if self._log.instruments else 0.0
+            self._endings.append(Ending(body, outcome, at))
         self._capacity.give()
         self._wake.set()
         self._look_drained()
@@ -178,6 +183,8 @@ class Worker:
         turned = await self._call(endings, way, hops, claim)
         if claim:
             self._begin(turned.claimed, claim)
+        if self._log.instruments:
+            _count(self._log.instruments, endings, turned)
         for workflow, step, index in turned.refused:
             log.info("worker.result_refused", workflow=workflow, step=step, index=index)
         if way:
@@ -251,6 +258,7 @@ class Worker:
         step_code = code.steps.get(step.step)
         from_scratch = bool(step_code and step_code.retry_from_scratch)
         args = decode_args(step.args)
+        taken = time.monotonic() if self._log.instruments else 0.0
         for task in step.tasks:
             ready = decode_ready(task.entry)
             held = Task(
@@ -266,7 +274,23 @@ class Worker:
                 slots=self._capacity,
                 retry_from_scratch=from_scratch,
             )
-            self._bodies.begin(Body(held, code, args, ready.item, task.version))
+            self._bodies.begin(Body(held, code, args, ready.item, task.version, taken))
+
+
+def _count(instruments: m.Instruments, endings: list[Ending], turned: Turned) -> None:
+    """Count tasks that have ended and were settled; those that began uncounted are passed over."""
+    refused = set(turned.refused)
+    durations: dict[tuple[str, str, str], list[float]] = {}
+    for ending in endings:
+        body, task = ending.body, ending.body.task
+        if refused and (task.workflow, task.step, task.index) in refused:
+            continue
+        if body.taken:
+            result = "completed" if isinstance(ending.outcome, e.TaskCompleted) else "failed"
+            labels = (body.code.name, task.step, result)
+            durations.setdefault(labels, []).append(ending.at - body.taken)
+    for labels, values in durations.items():
+        instruments.observe_all(m.TASK_DURATION, values, *labels)
 
 
 def _groups(endings: list[Ending]) -> list[Group]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 
 from ..core.log import EventLog
+from ..core.metrics import SSE_CLIENTS, Sample
 from ..core.settings import Settings
 from ..sdk.feed import Feed
 from ..sdk.graph import WorkflowCode
+from ..sdk.metrics import Meter
 
 #: Requests that are served at a time, streams apart.
 MOST_REQUESTS = 1000
@@ -29,6 +31,7 @@ class Api:
         *,
         auth: bool = False,
         heartbeat: float = HEARTBEAT,
+        meter: Meter | None = None,
     ) -> None:
         self.log = log
         self.codes = {code.name: code for code in codes}
@@ -39,10 +42,15 @@ class Api:
         self.feed = Feed(log)
         self._wanted = anyio.Event()
         self.closing = self.feed.closing
+        self.meter = meter or Meter(log)
+        self.meter.add(self._clients)
 
     @property
     def settings(self) -> Settings:
         return self.log.settings
+
+    def _clients(self) -> Iterable[Sample]:
+        yield Sample(SSE_CLIENTS, (), self.streams)
 
     async def run(self) -> None:
         """Read the feed once somebody follows it; an installation without followers needs none."""

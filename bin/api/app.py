@@ -15,6 +15,7 @@ from . import (
     events,
     health,
     jobs,
+    metrics,
     queues,
     state,
     webhooks,
@@ -33,6 +34,7 @@ OPERATIONS: Sequence[Operation] = (
     *definitions.OPERATIONS,
     *queues.OPERATIONS,
     *health.OPERATIONS,
+    *metrics.OPERATIONS,
     *documents.OPERATIONS,
 )
 

@@ -119,12 +119,14 @@ def _response(request: HttpRequest, made: Answer) -> Reply:
     if not body:
         return Response(None, status_code=made.status, headers=headers, media_type=None)
     return Response(
-        body, status_code=made.status, media_type=_with_charset(made.media_type), headers=headers
+        body, status_code=made.status, media_type=_bare(made.media_type), headers=headers
     )
 
 
-def _with_charset(media_type: str) -> str:
-    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+def _bare(media_type: str) -> str:
+    """Without the charset that Litestar adds to a text."""
+    is_text = media_type.startswith("text/")
+    return media_type.removesuffix("; charset=utf-8") if is_text else media_type
 
 
 def respond_with(problem: Problem, request: HttpRequest) -> Response[Any]:

@@ -25,7 +25,7 @@ class CannotListen(FlowError):
     """Raised when the address cannot be listened on, or must not be without tokens."""
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """Leaves signals to whoever runs it."""
 
     @contextlib.contextmanager
@@ -96,7 +96,7 @@ async def serve(
         timeout_graceful_shutdown=FAREWELL,
         ws="none",
     )
-    server = _Server(config)
+    server = QuietServer(config)
     with sock:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(api.run)

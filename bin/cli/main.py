@@ -78,6 +78,34 @@ def list_agents(
 
 
 @app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print one look and end.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.2, metavar="SECONDS", help="Time to count between two looks.")
+    ] = 2.0,
+    most: Annotated[
+        int, typer.Option("--limit", min=1, help="Workflows and steps to show, as many of each.")
+    ] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the installation is doing, on the whole screen, until Ctrl-C.
+
+    Tasks and workflows that end per second; queues with what waits in them and since when; what
+    the slots of each host are used for; the workflows that run most tasks, and the steps that run
+    longest. Where stdout is no terminal, or with --once or --json, one look is printed.
+
+    \b
+    Examples:
+      agentainer top
+      agentainer top --once
+      agentainer top --json --every 10
+    """
+    from . import top
+
+    top.show(once=once, every_s=every, most=most, as_json=as_json)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say who runs, what lags, what waits and why, and what Redis promises.
 

@@ -74,6 +74,15 @@ Port = Annotated[
     typer.Option(min=0, max=65535, help="Serve the HTTP API on this port; 0 takes a free one."),
 ]
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Serve metrics for Prometheus on this port of 127.0.0.1; 0 takes a free one.",
+    ),
+]
+
 Host = Annotated[
     str, typer.Option(help="Address of the HTTP API; one that is not loopback needs tokens.")
 ]

@@ -26,6 +26,9 @@ def _read_number(text: str) -> int:
 def list_all(as_json: AsJson = False) -> None:
     """List the queues that have limits or tasks; * is all of them together.
 
+    For each: how many tasks may run and do, which share of the limit (or of all slots) that is, how
+    many may wait and do, how long the oldest has, and how many workflows have tasks that wait.
+
     \b
     Examples:
       agentainer queue list

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..core.log import EventLog
-from ..projections.queues import QueueView, list_queues
-from .output import Cell, console, print_json, print_table
+from ..sdk.queue_looks import QueueLook, look_at_queues, queue_look
+from .output import Cell, console, duration, print_json, print_table
 from .session import with_log
 
-COLUMNS = ("queue", "limit", "running", "depth", "waiting")
+COLUMNS = ("queue", "limit", "running", "used", "depth", "waiting", "oldest", "workflows")
 
 
 def show(*, as_json: bool) -> None:
-    found = with_log(list_queues)
+    found = with_log(look_at_queues)
     if as_json:
         print_json(found)
     elif found:
@@ -21,10 +21,9 @@ def show(*, as_json: bool) -> None:
 
 
 def change(name: str, *, limit: int | None, depth: int | None, as_json: bool) -> None:
-    async def set_limits(log: EventLog) -> QueueView:
+    async def set_limits(log: EventLog) -> QueueLook:
         await log.scripts.set_queue(name, limit=limit, depth=depth)
-        found = {queue.name: queue for queue in await list_queues(log)}
-        return found.get(name, QueueView(name, 0, 0, 0, 0))
+        return await queue_look(log, name)
 
     changed = with_log(set_limits)
     if as_json:
@@ -33,15 +32,24 @@ def change(name: str, *, limit: int | None, depth: int | None, as_json: bool) ->
         _print([changed])
 
 
-def _print(queues: list[QueueView]) -> None:
-    print_table(COLUMNS, map(_row, queues), whole=["queue"])
+def _print(queues: list[QueueLook]) -> None:
+    print_table(COLUMNS, map(row, queues), whole=["queue"], spare=["workflows", "used"])
 
 
-def _row(queue: QueueView) -> list[Cell]:
+def row(queue: QueueLook) -> list[Cell]:
+    used = "" if queue.utilisation is None else f"{queue.utilisation:.0%}"
     return [
         queue.name,
         str(queue.limit or "none"),
         str(queue.running),
+        used,
         str(queue.depth or "none"),
         str(queue.waiting),
+        duration(queue.oldest_s) if queue.waiting else "",
+        str(queue.workflows),
     ]
+
+
+def share(used: int, most: int) -> str:
+    """`(40%)`; nothing when there is nothing to use."""
+    return f"({used / most:.0%})" if most else ""

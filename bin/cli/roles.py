@@ -11,6 +11,7 @@ from .options import (
     AgentMemory,
     AgentSlots,
     Host,
+    MetricsPort,
     Port,
     References,
     SomeReferences,
@@ -38,6 +39,7 @@ def up(
     ] = 1,
     port: Port = None,
     host: Host = "127.0.0.1",
+    metrics_port: MetricsPort = None,
     supervised: Supervised = False,
 ) -> None:
     """Serve workflows until stopped.
@@ -48,12 +50,16 @@ def up(
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE), hands over what is left and ends
     with 0; a second one ends at once.
 
+    With --port metrics are at /metrics of the API. With --processes each process serves its own,
+    on ports that count up from --metrics-port.
+
     \b
     Examples:
       agentainer up shop.orders:OrderWorkflow
       agentainer up examples/data_processing.py --agent-slots 4 --memory 8g
       agentainer up shop.orders --processes 4
       agentainer up shop.orders --port 8000
+      agentainer up shop.orders --processes 4 --metrics-port 9100
     """
     if processes > 1:
         from .supervisor import supervise
@@ -66,6 +72,7 @@ def up(
             slots=slots,
             agent_slots=agent_slots,
             agent_memory=memory,
+            metrics_port=metrics_port,
         )
         return
     from ..sdk.service import ROLES
@@ -78,6 +85,7 @@ def up(
         agent_slots=agent_slots,
         agent_memory=memory,
         address=None if port is None else (host, port),
+        metrics_port=metrics_port,
         supervised=supervised,
     )
 
@@ -88,6 +96,7 @@ def reactors(
     ] = None,
     agent_slots: AgentSlots = None,
     memory: AgentMemory = None,
+    metrics_port: MetricsPort = None,
     supervised: Supervised = False,
 ) -> None:
     """Schedule workflows, without running steps or agents.
@@ -108,11 +117,14 @@ def reactors(
         [one.value for one in only] if only else REACTORS,
         agent_slots=agent_slots,
         agent_memory=memory,
+        metrics_port=metrics_port,
         supervised=supervised,
     )
 
 
-def worker(references: References, slots: TaskSlots = None) -> None:
+def worker(
+    references: References, slots: TaskSlots = None, metrics_port: MetricsPort = None
+) -> None:
     """Run the steps of workflow classes, and those that are containers.
 
     SIGTERM or Ctrl-C lets running tasks end (AGENTAINER_GRACE) and hands back the others.
@@ -123,10 +135,12 @@ def worker(references: References, slots: TaskSlots = None) -> None:
     """
     from .serving import serve
 
-    serve(["worker"], references, slots=slots)
+    serve(["worker"], references, slots=slots, metrics_port=metrics_port)
 
 
-def launcher(slots: AgentSlots = None, memory: AgentMemory = None) -> None:
+def launcher(
+    slots: AgentSlots = None, memory: AgentMemory = None, metrics_port: MetricsPort = None
+) -> None:
     """Run agents on this host.
 
     Each counts with the memory that its step asks for, else with 512 MiB. The next one waits until
@@ -140,7 +154,7 @@ def launcher(slots: AgentSlots = None, memory: AgentMemory = None) -> None:
     """
     from .serving import serve
 
-    serve(["launcher"], agent_slots=slots, agent_memory=memory)
+    serve(["launcher"], agent_slots=slots, agent_memory=memory, metrics_port=metrics_port)
 
 
 def serve(references: SomeReferences = None, port: Port = 8000, host: Host = "127.0.0.1") -> None:

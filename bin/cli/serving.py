@@ -26,9 +26,11 @@ from ..sdk.creation import register_codes
 from ..sdk.graph import WorkflowCode
 from ..sdk.hooks import serve_hooks
 from ..sdk.loop import run_loop
+from ..sdk.metrics import Meter
 from ..sdk.registry import load
 from ..sdk.service import ROLES, Service
 from .children import PROGRAM, Child
+from .metering import open_meter, serve_scrapes
 from .output import say
 from .session import prepare
 
@@ -37,6 +39,8 @@ PATIENT = 15
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
+#: Where metrics are served that have no API beside them, and no tokens.
+LOOPBACK = "127.0.0.1"
 
 
 def serve(
@@ -47,6 +51,7 @@ def serve(
     agent_slots: int | None = None,
     agent_memory: int | None = None,
     address: Address | None = None,
+    metrics_port: int | None = None,
     supervised: bool = False,
 ) -> None:
     """Have these roles, and an API at the address, in this process until SIGINT or SIGTERM."""
@@ -60,7 +65,7 @@ def serve(
             async with anyio.create_task_group() as tasks:
                 if supervised:
                     tasks.start_soon(_stop_with_parent, stop)
-                await run_roles(settings, codes, roles, stop, address)
+                await run_roles(settings, codes, roles, stop, address, metrics_port)
                 tasks.cancel_scope.cancel()
             stop.set()
 
@@ -77,8 +82,10 @@ async def run_roles(
     roles: Collection[str],
     stop: anyio.Event,
     address: Address | None = None,
+    metrics_port: int | None = None,
 ) -> None:
     sock = _listen_on(address) if address else None
+    scraped = None if metrics_port is None else _listen_on((LOOPBACK, metrics_port))
     if sock and settings.api_url is None and settings.runtime == "process":
         # Agents that are processes of this host reach what this process serves.
         settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
@@ -87,6 +94,8 @@ async def run_roles(
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
         async with anyio.create_task_group() as sending:
+            is_scraped = bool(sock or scraped)
+            meter = open_meter(log, roles, sending, is_scraped=is_scraped, has_api=bool(sock))
             if sock or "scheduler" in roles:
                 start_webhooks(log, sending)
             if "scheduler" in roles and is_wanted():
@@ -99,7 +108,9 @@ async def run_roles(
                 if "worker" in roles:
                     sending.start_soon(serve_hooks, log)
                 if sock:
-                    await serve_api(log, codes, sock, auth, stop, tasks)
+                    await serve_api(log, codes, sock, auth, stop, tasks, meter)
+                if scraped and meter:
+                    await serve_scrapes(meter, scraped, stop, tasks)
                 say_what_runs(log, codes, roles, runtime)
                 if tracers:
                     await stop.wait()
@@ -183,12 +194,13 @@ async def serve_api(
     auth: bool,
     stop: anyio.Event,
     tasks: anyio.abc.TaskGroup,
+    meter: Meter | None = None,
 ) -> None:
     """Begin to serve the HTTP API."""
     from ..api.api import Api
     from ..api.server import serve, url_of
 
-    await tasks.start(serve, Api(log, codes, auth=auth), sock, stop)
+    await tasks.start(serve, Api(log, codes, auth=auth, meter=meter), sock, stop)
     who = "with a token" if auth else "from this machine, without tokens"
     say(f"api      {url_of(sock)}, {who}; described at {url_of(sock)}/docs")
 

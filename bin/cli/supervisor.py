@@ -24,6 +24,7 @@ def supervise(
     slots: int | None,
     agent_slots: int | None,
     agent_memory: int | None,
+    metrics_port: int | None = None,
 ) -> None:
     settings = prepare(slots=slots, agent_slots=agent_slots, agent_memory=agent_memory)
     load_all(references)
@@ -31,15 +32,24 @@ def supervise(
     options = {"--slots": slots, "--agent-slots": agent_slots, "--memory": agent_memory}
     for option, value in options.items():
         command += [option, str(value)] if value else []
-    code = run_loop(lambda: _run(settings, command, processes))
+    code = run_loop(lambda: _run(settings, commands_of(command, processes, metrics_port)))
     sys.exit(code)
 
 
-async def _run(settings: Settings, command: list[str], processes: int) -> int:
+def commands_of(command: list[str], processes: int, metrics_port: int | None) -> list[list[str]]:
+    """One command for each process, whose ports of metrics count up (0: any that is free)."""
+    if metrics_port is None:
+        return [command] * processes
+    step = 1 if metrics_port else 0
+    ports = [metrics_port + step * number for number in range(processes)]
+    return [[*command, "--metrics-port", str(port)] for port in ports]
+
+
+async def _run(settings: Settings, commands: list[list[str]]) -> int:
     """Keep the children until a signal; the exit code."""
     async with connect(settings) as log:
         await describe_runtime(log)
-    children = [Child(f"process {number + 1}", command) for number in range(processes)]
+    children = [Child(f"process {number}", one) for number, one in enumerate(commands, 1)]
     children += tracing_children()
     async with anyio.create_task_group() as tasks:
         listening = await tasks.start(_listen, children)

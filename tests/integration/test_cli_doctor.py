@@ -133,11 +133,15 @@ def test_sessions_that_end_leave_nothing_behind(cli: Command, settings: Settings
 def test_limits_of_a_queue_are_set_one_by_one(cli: Command) -> None:
     cli.ask("queue", "set", "gpu", "--limit", "4")
     cli.ask("queue", "set", "gpu", "--depth", "9")
-    found = {"name": "gpu", "limit": 4, "depth": 9, "running": 0, "waiting": 0}
+    found = {
+        **{"name": "gpu", "limit": 4, "depth": 9, "running": 0, "waiting": 0},
+        **{"oldest_s": 0.0, "workflows": 0, "utilisation": 0.0},
+    }
     assert cli.ask("queue", "list") == [found]
 
     cli.ask("queue", "set", "gpu", "--limit", "none")
-    assert cli.ask("queue", "set", "gpu", "--depth", "0") == {**found, "limit": 0, "depth": 0}
+    found |= {"limit": 0, "depth": 0, "utilisation": None}
+    assert cli.ask("queue", "set", "gpu", "--depth", "0") == found
     assert cli("queue", "list").stdout == "no queue has limits or tasks\n"
 
 
