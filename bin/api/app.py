@@ -70,6 +70,7 @@ def _cors(origins: list[str]) -> CORSConfig:
             "If-None-Match",
             "Last-Event-ID",
             "Prefer",
+            "traceparent",
         ],
         expose_headers=["ETag", "Location", "Link", "Retry-After", "Idempotent-Replayed"],
     )

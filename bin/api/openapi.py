@@ -184,6 +184,9 @@ def _header_parameters(operation: Operation) -> list[Json]:
     if operation.waits:
         text = f"`wait=10`: answer when the run has ended, or after 10 s; at most {LONGEST_WAIT}."
         found.append(_header("Prefer", {"type": "string", "examples": ["wait=2"]}, text))
+    if operation.traced:
+        text = "The span that starts it, W3C; one that cannot be read is passed over."
+        found.append(_header("traceparent", {"type": "string"}, text))
     return found
 
 

@@ -70,6 +70,8 @@ class Operation:
     idempotent: bool = False
     #: Takes Prefer: wait=N.
     waits: bool = False
+    #: Takes the span that asks for it.
+    traced: bool = False
     #: Takes Last-Event-ID.
     resumes: bool = False
     #: Agents may call it with the token of their job, for their own workflow.

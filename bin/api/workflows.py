@@ -307,6 +307,7 @@ OPERATIONS = (
         body=CreateWorkflow,
         idempotent=True,
         waits=True,
+        traced=True,
         problems=("not-found", "name-taken", "unprocessable", "queue-full"),
         links=_AFTER_CREATE,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from agentainer_flow.core import events as e
 from agentainer_flow.core.settings import Settings
 
 from .scene import Scene, open_scene
@@ -135,3 +136,16 @@ async def test_a_full_queue_refuses_with_retry_after(scene: Scene) -> None:
             answer = await scene.http.post("/workflows", json={"name": "waits", "start": True})
     assert (answer.status_code, answer.json()["type"]) == (429, "/problems/queue-full")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_run_is_linked_to_the_span_that_asked_for_it(scene: Scene) -> None:
+    span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = {"name": "greet", "input": {"name": "Ada"}}
+    headers = {"traceparent": span, "Idempotency-Key": "traced"}
+    made = await scene.http.post("/workflows", json=body, headers=headers)
+    created = (await scene.log.read_one(made.json()["id"], 1)).event
+    assert isinstance(created, e.WorkflowCreated)
+    assert created.trace == e.Trace(span)
+    headers["traceparent"] = "from another span"
+    again = await scene.http.post("/workflows", json=body, headers=headers)
+    assert again.json()["id"] == made.json()["id"]
