@@ -10,7 +10,7 @@ from .histories import tolerant_fold
 from .pages import Filter, Place, read_page
 from .summaries import Summary
 
-__all__ = ["Summary", "find_ids", "list_agents", "list_workflows", "newest_id"]
+__all__ = ["Summary", "find_ids", "list_agents", "list_forks", "list_workflows", "newest_id"]
 
 
 async def list_workflows(
@@ -48,6 +48,13 @@ async def list_agents(log: EventLog, *, ended: bool = False, limit: int = 100) -
         view, _ = tolerant_fold(workflow, await log.read(workflow))
         found += [job_document(view, job) for job in view.jobs.values()]
     return sorted(found, key=lambda agent: agent.requested_at or "", reverse=True)
+
+
+async def list_forks(log: EventLog, workflow: str) -> list[str]:
+    """Ids of the runs that were forked from a run, the first one first."""
+    key = log.keys.workflow(workflow, "forks")
+    names: list[bytes] = await log.connection.call(lambda: log.redis.zrange(key, 0, -1))
+    return [name.decode() for name in names if await log.exists(name.decode())]
 
 
 async def find_ids(log: EventLog, prefix: str) -> list[str]:

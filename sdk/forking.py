@@ -74,13 +74,6 @@ async def fork(
     return run.workflow
 
 
-async def forks_of(log: EventLog, workflow: str) -> list[str]:
-    """Ids of the runs that were forked from a run, the first one first."""
-    key = log.keys.workflow(workflow, "forks")
-    names: list[bytes] = await log.connection.call(lambda: log.redis.zrange(key, 0, -1))
-    return [name.decode() for name in names if await log.exists(name.decode())]
-
-
 async def _new_run(
     log: EventLog, plan: ForkPlan, wish: Wish, code: WorkflowCode | None, key: str | None
 ) -> NewRun:

@@ -18,9 +18,8 @@ from ..projections.documents import (
     job_document,
 )
 from ..projections.histories import History
-from ..projections.listing import Summary
+from ..projections.listing import Summary, list_forks
 from ..projections.workflow import WorkflowView
-from ..sdk.forking import forks_of
 from .histories import is_file, open_history, say_problems
 from .output import Cell, age, between, coloured, console, print_json, print_table, short
 from .query import Query
@@ -64,7 +63,7 @@ def _row(one: Summary) -> list[Cell]:
 def show_status(id: str, *, as_json: bool) -> None:
     history = open_history(id)
     view = history.fold()
-    forks = [] if is_file(id) else with_log(lambda log: forks_of(log, view.id))
+    forks = [] if is_file(id) else with_log(lambda log: list_forks(log, view.id))
     print_workflow(view, history, as_json=as_json, forks=forks)
     if not as_json:
         say_problems(history)
