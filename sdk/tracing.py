@@ -1,7 +1,7 @@
 """The trace that code belongs to: of who starts a run, and of the steps that it runs.
 
-OpenTelemetry is asked only where it is: a program that did not import it has no current span, and a
-worker gives step code one only where somebody could use it.
+OpenTelemetry is asked only where it is in use: a worker gives step code a current span only where
+somebody could see it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from ..core.tracing import SpanContext, attempt_context
@@ -31,8 +32,21 @@ def current_traceparent() -> str:
 
 
 def is_used() -> bool:
-    """Whether step code may look for a current span."""
-    return "opentelemetry.trace" in sys.modules or (otlp.is_wanted() and otlp.is_installed())
+    """Whether step code may look for a current span: a collector is named, or a provider set.
+
+    That OpenTelemetry was imported says nothing: the client of Redis does that.
+    """
+    return _is_exported() or _has_provider()
+
+
+@cache
+def _is_exported() -> bool:
+    return otlp.is_wanted() and otlp.is_installed()
+
+
+def _has_provider() -> bool:
+    api: Any = sys.modules.get("opentelemetry.trace")
+    return api is not None and not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
 
 
 def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ from .output import say
 from .session import prepare
 
 #: Niceness of a process that exports.
-PATIENT = 15
+PATIENT = 19
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
@@ -164,7 +164,7 @@ def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup) -> list[TraceReacto
 
 
 def _stand_back() -> None:
-    """Leave the processors to who serves workflows; a busy one still gives us some 3 %."""
+    """Leave the processors to who serves workflows; a busy one still gives us 1 or 2 %."""
     if hasattr(os, "nice"):
         os.nice(PATIENT)
 
