@@ -32,6 +32,8 @@ _SILENCE_S = 2.0
 #: How long a running container's may before the stream is taken for hung and begun again.
 _FOLLOW_SILENCE_S = 30.0
 _AGAIN_S = 0.2
+#: Waits after each try to fetch the rest: a daemon that restarts is back in a few seconds.
+_REST_S = (0.2, 0.5, 1.0, 2.0, 0.0)
 
 
 class ContainerLog:
@@ -43,6 +45,8 @@ class ContainerLog:
         self.output = output
         self._handover = Handover()
         self._over = threading.Event()
+        #: Nobody wants the rest.
+        self._is_abandoned = False
         self._done = anyio.Event()
         self._stream: Stream | None = None
         self._frames = 0
@@ -71,6 +75,7 @@ class ContainerLog:
                 self._cut()
 
     def _abandon(self) -> None:
+        self._is_abandoned = True
         self._over.set()
         self._handover.close()
         self._cut()
@@ -81,13 +86,24 @@ class ContainerLog:
 
     def _read(self) -> None:
         """Make passes over the log until one began after the end. Runs in a thread."""
-        last = False
-        while not last:
-            last = self._over.wait(_AGAIN_S if self._stream else 0)
+        while not self._over.wait(_AGAIN_S if self._stream else 0):
             with suppress(*CONNECTION_ERRORS):
-                self._pass_on(follow=not last)
+                self._pass_on(follow=True)
+        if not self._read_rest():
+            self.output.has_gaps = True
         self._handover.put(self.output.finish(time.time_ns() // 1_000_000))
         self._handover.finish()
+
+    def _read_rest(self) -> bool:
+        """Fetch what there is now; False when the daemon was away each time."""
+        for wait_s in _REST_S:
+            with suppress(*CONNECTION_ERRORS):
+                self._pass_on(follow=False)
+                return True
+            if self._is_abandoned:
+                break
+            time.sleep(wait_s)
+        return False
 
     def _pass_on(self, *, follow: bool) -> None:
         self._stream = self._daemon.request(

@@ -18,6 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentainer_flow.core.errors import CannotLaunch, RuntimeUnavailable
+from agentainer_flow.reactors.runtimes.container_log import ContainerLog
 from agentainer_flow.reactors.runtimes.contract import LogLine
 from agentainer_flow.reactors.runtimes.docker import DockerRuntime
 from agentainer_flow.reactors.runtimes.folder import job_name
@@ -270,6 +271,28 @@ async def test_answer_that_may_be_lost_is_not_taken_for_none(
         proxy.cut()
     assert (seen.outcome.kind, seen.outcome.exit_code) == ("lost", 0)
     assert "AGENTAINER_RESULT_PATH" in seen.outcome.reason
+
+
+@pytest.mark.parametrize(("away", "ended", "result"), [(2, "succeeded", "7"), (99, "lost", "null")])
+async def test_the_daemon_may_be_away_when_the_rest_is_fetched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, away: int, ended: str, result: str
+) -> None:
+    """A daemon that restarted just then left an answer unread, which counted as none."""
+    original = ContainerLog._pass_on  # pyright: ignore[reportPrivateUsage]  # where it breaks
+    tries = 0
+
+    def fail(self: ContainerLog, *, follow: bool) -> None:
+        nonlocal tries
+        tries += not follow
+        if follow or tries <= away:
+            raise ConnectionError("the daemon restarts")
+        original(self, follow=follow)
+
+    monkeypatch.setattr(ContainerLog, "_pass_on", fail)
+    job = launch("print(7)")
+    await bench.runtime.start(job)
+    outcome = await bench.runtime.follow(job, nowhere)
+    assert (outcome.kind, outcome.result) == (ended, result)
 
 
 async def test_a_container_whose_folder_was_lost_is_adopted(bench: Bench, root: Path) -> None:
