@@ -161,11 +161,23 @@ def compare_presence(view: WorkflowView, live: Live) -> Iterator[Difference]:
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:
     """The first path at which two plain values differ, and what they are there."""
+    return None if _alike(one, other) else _search(one, other, path)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether they are the same to the letter: quick, where most are."""
+    try:
+        return msgspec.json.encode(one) == msgspec.json.encode(other)
+    except (TypeError, ValueError):  # none that JSON has
+        return False
+
+
+def _search(one: Any, other: Any, path: str) -> tuple[str, Any, Any] | None:
     pairs = _parts(one, other)
     if pairs is None:
         return None if _same(one, other) else (path, one, other)
     for name, first, second in pairs:
-        if found := first_difference(first, second, f"{path}.{name}" if path else name):
+        if found := _search(first, second, f"{path}.{name}" if path else name):
             return found
     return None
 
