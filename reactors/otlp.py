@@ -30,7 +30,10 @@ def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def is_installed() -> bool:
-    return importlib.util.find_spec("opentelemetry.sdk") is not None
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto") is not None
+    except ModuleNotFoundError:  # not even the packages above it
+        return False
 
 
 class Exporter:

@@ -17,7 +17,6 @@ import structlog
 from redis import exceptions
 
 from ..core.connection import is_passing
-from ..core.errors import FlowError
 from ..core.ids import new_key
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
 from ..core.tail import Tail
@@ -113,8 +112,10 @@ class TraceReactor:
         """What one append brings; nothing for a log that cannot be read: others go on."""
         try:
             return await self._fold(entry)
-        except FlowError:
-            log.warning("tracer.workflow_skipped", workflow=entry.workflow)
+        except (exceptions.ConnectionError, exceptions.NoPermissionError):
+            raise
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
+            log.exception("tracer.workflow_skipped", workflow=entry.workflow)
             return []
 
     async def _fold(self, entry: FeedEntry) -> list[Span]:
@@ -175,7 +176,13 @@ async def keep_for_tracer(event_log: EventLog) -> None:
 
 
 def open_tracer(event_log: EventLog, partition: int) -> TraceReactor | None:
-    """A tracer when the environment asks for one. Raises SettingsError when it cannot be had."""
+    """A tracer when the environment asks for one, and what it needs is installed.
+
+    Raises SettingsError for a protocol that is none.
+    """
     if not otlp.is_wanted():
+        return None
+    if not otlp.is_installed():
+        log.warning("tracer.not_installed", do=otlp.INSTALL)
         return None
     return TraceReactor(event_log, otlp.Exporter().export, partition=partition)

@@ -19,6 +19,8 @@ from agentainer_flow.core.tracing import (
 )
 from agentainer_flow.projections.span_attributes import usage_of
 from agentainer_flow.projections.spans import Span, Tracer, spans_of
+from agentainer_flow.reactors import otlp
+from agentainer_flow.reactors.tracer import open_tracer
 
 from .test_history import FAILED
 from .test_workflow_view import ERROR, RAW, STORY, log
@@ -217,3 +219,16 @@ def test_a_ratio_samples_that_share() -> None:
     environ = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
     traces = [begin_trace(f"w{n}", "", joined=False, environ=environ) for n in range(2000)]
     assert 400 < sum(trace is None for trace in traces) < 600
+
+
+def test_a_collector_that_is_named_without_the_packages_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("importlib.util.find_spec", missing)
+    assert otlp.is_wanted()
+    assert not otlp.is_installed()
+    assert open_tracer(None, 0) is None  # type: ignore[arg-type]  # nothing is asked of it
