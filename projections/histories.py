@@ -137,9 +137,7 @@ def advance(view: WorkflowView, recorded: Recorded) -> list[Problem]:
     if recorded.version == view.version + 1 and type(recorded.event) is not Unknown and recorded.ts:
         try:
             apply(view, recorded)
-        except (
-            Exception
-        ) as error:  # whatever is wrong with it, the other events still tell something
+        except Exception as error:  # whatever is wrong with it, the others still tell something
             return [_pass_over(view, recorded, error)]
         return []
     return _advance_oddly(view, recorded)
