@@ -71,13 +71,15 @@ class Janitor:
         """The lane's group keeps what it has not read."""
         try:
             groups: list[dict[str, Any]] = await self._log.redis.xinfo_groups(feed)
-        except exceptions.ResponseError:
+            pending = [
+                await self._log.redis.xpending(feed, group["name"])
+                for group in groups
+                if group["pending"]
+            ]
+        except exceptions.ResponseError:  # no feed yet, or a group that left meanwhile
             return
         positions = [_number(group["last-delivered-id"]) for group in groups]
-        for group in groups:
-            if group["pending"]:
-                pending = await self._log.redis.xpending(feed, group["name"])
-                positions.append(_number(pending["min"]))
+        positions += [_number(one["min"]) for one in pending if one["min"]]
         if positions:
             ms, count = min(positions)
             await self._log.redis.xtrim(feed, minid=f"{ms}-{count}", approximate=True)

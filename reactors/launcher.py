@@ -47,6 +47,16 @@ log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 
 
+class _Running:
+    """A job in our hands, by one claim of it."""
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.scope = anyio.CancelScope()
+        self.is_started = False
+        self.is_stopping = False
+
+
 class Launcher:
     """Claim jobs of one lane within a capacity, which launchers of one process share.
 
@@ -86,9 +96,8 @@ class Launcher:
         self._is_short = False
         self._awaited: AwaitedJob | None = None
         self._emptied = anyio.Event()
-        self._running: dict[tuple[str, str], Launch] = {}
-        self._started: set[tuple[str, str]] = set()
-        self._stopping: set[tuple[str, str]] = set()
+        #: By workflow and job.
+        self._running: dict[tuple[str, str], _Running] = {}
         self._claims = 0
         self._host = socket.gethostname()
         self._wake = anyio.Event()
@@ -131,10 +140,11 @@ class Launcher:
                 self._wake.set()
                 self._tasks.start_soon(self._look_again)
             case "freeze" | "thaw" if self._tasks:
-                for name in self._of(workflow):
-                    self._tasks.start_soon(self._switch, name, kind == "freeze")
-            case "stop" if (workflow, subject) in self._started and self._tasks:
-                self._tasks.start_soon(self._stop, (workflow, subject))
+                for name, running in self._running.items():
+                    if name[0] == workflow and running.is_started:
+                        self._tasks.start_soon(self._switch, running.launch, kind == "freeze")
+            case "stop" if self._tasks and (running := self._running.get((workflow, subject))):
+                self._tasks.start_soon(self._stop, running)
             case _:
                 pass
 
@@ -202,17 +212,23 @@ class Launcher:
                 self._emptied.set()
 
     async def _run_job(self, job: ClaimedJob, token: str) -> None:
+        """Carry it out until it has ended, or until we claim it anew.
+
+        A process that stood still loses its claims, and may be the first to claim them again.
+        """
         name = (job.workflow, job.job)
         launch = await self._launch_of(job, token)
         if launch is None:
             return
-        self._running[name] = launch
+        if former := self._running.get(name):
+            former.scope.cancel()
+        running = self._running[name] = _Running(launch)
         try:
-            await self._carry_out(launch, token)
+            with running.scope:
+                await self._carry_out(running, token)
         finally:
-            del self._running[name]
-            self._started.discard(name)
-            self._stopping.discard(name)
+            if self._running[name] is running:
+                del self._running[name]
 
     async def _launch_of(self, job: ClaimedJob, token: str) -> Launch | None:
         """What is to be launched; None when it cannot be, which is recorded then."""
@@ -267,7 +283,9 @@ class Launcher:
         token = await make_job_token(self._log, launch.workflow, launch.job)
         return msgspec.structs.replace(launch, api_url=url, api_token=token)
 
-    async def _carry_out(self, launch: Launch, token: str) -> None:
+    async def _carry_out(self, running: _Running, token: str) -> None:
+        launch = running.launch
+
         async def may_begin() -> bool:
             return await self._log.may_begin(launch.workflow, launch.job, token)
 
@@ -288,7 +306,7 @@ class Launcher:
             if await self._record(launch, token, e.JobCancelled, {}) != "lost":
                 self._count_end("cancelled")
             return
-        if not await self._record_launch(launch, token, runtime, started):
+        if not await self._record_launch(running, token, runtime, started):
             await remove_ended(self._log, runtime, launch)
             return
         self._observe(m.JOB_LAUNCH, began, runtime, "adopted" if started.adopted else "launched")
@@ -308,7 +326,7 @@ class Launcher:
             return self._runtime
 
     async def _record_launch(
-        self, launch: Launch, token: str, runtime: Runtime, started: Started
+        self, running: _Running, token: str, runtime: Runtime, started: Started
     ) -> bool:
         facts: dict[str, object] = {
             "container": started.container,
@@ -318,10 +336,10 @@ class Launcher:
         if started.adopted:
             facts["adopted"] = True
         # A stop that was asked for earlier comes as the answer, a later one rings the bell.
-        self._started.add((launch.workflow, launch.job))
-        answer = await self._record(launch, token, e.JobLaunched, facts)
+        running.is_started = True
+        answer = await self._record(running.launch, token, e.JobLaunched, facts)
         if answer == "stopping" and self._tasks:
-            self._tasks.start_soon(self._stop, (launch.workflow, launch.job))
+            self._tasks.start_soon(self._stop, running)
         return answer != "lost"
 
     async def _record_outcome(self, launch: Launch, token: str, outcome: Outcome) -> bool:
@@ -357,28 +375,25 @@ class Launcher:
             final=kind is not e.JobLaunched,
         )
 
-    def _of(self, workflow: str) -> list[tuple[str, str]]:
-        return [name for name in self._started if name[0] == workflow]
-
-    async def _switch(self, name: tuple[str, str], freeze: bool) -> None:
+    async def _switch(self, launch: Launch, freeze: bool) -> None:
         """Freeze or thaw an agent of a workflow that was paused or resumed."""
-        launch = self._running.get(name)
-        if launch and self._runtime:
+        if self._runtime:
             await (self._runtime.freeze(launch) if freeze else self._runtime.thaw(launch))
 
     async def _look_again(self) -> None:
         """The bell may have been missed: stop and thaw the agents that are to be."""
-        for name in list(self._started):
+        for name, running in list(self._running.items()):
+            if not running.is_started:
+                continue
             if await self._log.is_stopping(*name) or not await self._log.is_unsettled(*name):
-                await self._stop(name)
+                await self._stop(running)
             elif await self._log.status(name[0]) != "paused":
-                await self._switch(name, freeze=False)
+                await self._switch(running.launch, freeze=False)
 
-    async def _stop(self, name: tuple[str, str]) -> None:
-        launch = self._running.get(name)
-        if launch and self._runtime and name not in self._stopping:
-            self._stopping.add(name)
-            await self._runtime.stop(launch)
+    async def _stop(self, running: _Running) -> None:
+        if self._runtime and running.is_started and not running.is_stopping:
+            running.is_stopping = True
+            await self._runtime.stop(running.launch)
 
 
 def _traceparent_of(workflow: str, event: e.JobRequested) -> str | None:

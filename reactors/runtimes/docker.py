@@ -168,6 +168,8 @@ class DockerRuntime:
             found = await self._daemon.ask(self._daemon.api.inspect_container, name)
         except NotFound:
             return None
+        except APIError as error:  # it does not say how the container is, so ask again
+            raise RuntimeUnavailable(f"Docker cannot inspect {name}: {error}") from error
         return msgspec.convert(found, Container)
 
     async def _find(self, launch: Launch, folder: JobFolder) -> Container | None:

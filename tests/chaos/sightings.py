@@ -20,6 +20,9 @@ SAID = {
 #: What must not be said.
 NEVER = ("Traceback (most recent call last)", "workflow_set_aside")
 
+#: The line of a traceback that says what was raised, also within a group of them.
+ERROR = re.compile(r"^[ |]*([\w.]+: .*)$", re.MULTILINE)
+
 #: What has to have been met in a run of so many seconds (with leases of 5 s).
 DUE_S: dict[str, float] = {
     "tasks lost": 20,
@@ -76,7 +79,6 @@ def complaints(name: str, text: str) -> list[str]:
     found: list[str] = []
     for words in NEVER:
         if words in text:
-            lines = text[text.index(words) :].splitlines()
-            last = next((line for line in lines[1:] if re.match(r"\w", line)), lines[0])
-            found.append(f"{name} said {words!r}: {last}")
+            after = text[text.index(words) :]
+            found.append(f"{name} said {words!r}: {(ERROR.findall(after) or [after])[-1]}")
     return found
