@@ -143,8 +143,8 @@ class Launcher:
                 for name, running in self._running.items():
                     if name[0] == workflow and running.is_started:
                         self._tasks.start_soon(self._switch, running.launch, kind == "freeze")
-            case "stop" if self._tasks and (running := self._running.get((workflow, subject))):
-                self._tasks.start_soon(self._stop, running)
+            case "stop" if self._tasks and (stopped := self._running.get((workflow, subject))):
+                self._tasks.start_soon(self._stop, stopped)
             case _:
                 pass
 
