@@ -11,11 +11,11 @@ import binascii
 import hashlib
 import hmac
 import secrets
-import time
 from typing import Literal
 
 import msgspec
 
+from . import clock
 from .log import EventLog
 
 Scope = Literal["read", "write", "admin"]
@@ -39,7 +39,7 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_over(self) -> bool:
-        return self.expires_ms is not None and self.expires_ms <= time.time() * 1000
+        return self.expires_ms is not None and self.expires_ms <= clock.now_ms()
 
 
 class JobToken(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +60,7 @@ async def create_token(
     """Make a token; returns its text, which cannot be had again, and what is kept of it."""
     name_of = "".join(secrets.choice(_ALPHABET) for _ in range(10))
     text = f"{PREFIX}{name_of}_{secrets.token_urlsafe(32)}"
-    now_ms = int(time.time() * 1000)
+    now_ms = clock.now_ms()
     expires_ms = None if lifetime_s is None else now_ms + int(lifetime_s * 1000)
     token = Token(name_of, name, scope, _hash(text), now_ms, expires_ms)
     await log.connection.call(lambda: log.redis.hset(log.keys.tokens, token.id, _encode(token)))

@@ -10,11 +10,12 @@ import base64
 import hashlib
 import hmac
 import secrets
-import time
 from typing import Literal
 
 import msgspec
 
+from . import clock
+from .ids import chance
 from .log import EventLog
 
 GROUP = "notifier"
@@ -45,7 +46,7 @@ class Webhook(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def good_secrets(self) -> list[str]:
-        now_ms = time.time() * 1000
+        now_ms = clock.now_ms()
         return [one.text for one in self.secrets if one.until_ms is None or one.until_ms > now_ms]
 
 
@@ -89,7 +90,7 @@ _encode = msgspec.json.Encoder().encode
 def new_id(prefix: str, key: str | None = None) -> str:
     """A random id, or the one that a key stands for."""
     if key is None:
-        return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+        return prefix + "".join(chance().choices(_ALPHABET, k=12))
     numbers = hashlib.sha256(key.encode()).digest()[:12]
     return prefix + "".join(_ALPHABET[number % len(_ALPHABET)] for number in numbers)
 

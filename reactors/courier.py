@@ -7,8 +7,6 @@ makes it again when the claim is over; receivers know a repetition by its `webho
 from __future__ import annotations
 
 import email.utils
-import random
-import time
 from collections import Counter
 
 import anyio
@@ -17,9 +15,10 @@ import httpcore
 import msgspec
 import structlog
 
+from ..core import clock
 from ..core import metrics as m
 from ..core.answers import ClaimedDelivery
-from ..core.ids import new_session
+from ..core.ids import chance, new_session
 from ..core.log import EventLog
 from ..core.webhooks import (
     Attempt,
@@ -127,7 +126,7 @@ class Courier:
     ) -> None:
         if webhook is None or state.disabled:
             why = state.disabled or "deleted"
-            attempt = Attempt(_now_ms(), 0, error=f"the webhook is {why}")
+            attempt = Attempt(clock.now_ms(), 0, error=f"the webhook is {why}")
             await self._settle(delivery, token, attempt, "failed", 0)
             return
         attempt, answer = await self._attempt(webhook, delivery)
@@ -137,7 +136,7 @@ class Courier:
         self, webhook: Webhook, delivery: ClaimedDelivery
     ) -> tuple[Attempt, Answered | None]:
         body = delivery.message.encode()
-        began_ms = _now_ms()
+        began_ms = clock.now_ms()
         headers = {
             **headers_of(webhook, f"msg_{delivery.id}", began_ms // 1000, body),
             "content-type": "application/cloudevents+json",
@@ -147,8 +146,8 @@ class Courier:
             answer = await self._egress.post(webhook.url, headers, body)
         except (Refused, TimeoutError, OSError, *HTTP_ERRORS) as error:
             text = f"{type(error).__name__}: {error}"[:500]
-            return Attempt(began_ms, _now_ms() - began_ms, error=text), None
-        return Attempt(began_ms, _now_ms() - began_ms, answer.status, _problem(answer)), answer
+            return Attempt(began_ms, clock.now_ms() - began_ms, error=text), None
+        return Attempt(began_ms, clock.now_ms() - began_ms, answer.status, _problem(answer)), answer
 
     async def _judge(
         self,
@@ -175,8 +174,8 @@ class Courier:
         await self._settle(delivery, token, attempt, "pending", int(wait_s * 1000))
 
     async def _note_failure(self, webhook: str, state: WebhookState) -> None:
-        since = state.failing_since_ms or _now_ms()
-        given_up = _now_ms() - since > GIVE_UP_S * 1000
+        since = state.failing_since_ms or clock.now_ms()
+        given_up = clock.now_ms() - since > GIVE_UP_S * 1000
         if given_up:
             log.error("webhook.disabled", webhook=webhook, failing_since_ms=since)
         await set_state(self._log, webhook, WebhookState(since, "failing" if given_up else ""))
@@ -229,15 +228,11 @@ def _asked_for(answer: Answered | None) -> float:
         moment = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return 0.0
-    return min(max(0.0, moment.timestamp() - time.time()), SCHEDULE[-1])
+    return min(max(0.0, moment.timestamp() - clock.now()), SCHEDULE[-1])
 
 
 def _spread(seconds: float) -> float:
-    return seconds * (1 + JITTER * random.random())  # noqa: S311 - no secret
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+    return seconds * (1 + JITTER * chance().random())
 
 
 async def deliver_webhooks(event_log: EventLog, partition: int = 0) -> None:

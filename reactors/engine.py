@@ -11,7 +11,6 @@ something to decide are, for a successor would not know of it.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -23,6 +22,7 @@ import msgspec.structs
 import structlog
 from redis import exceptions
 
+from ..core import clock
 from ..core import events as e
 from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Duplicate, Fenced
 from ..core.log import EventLog, FeedEntry
@@ -381,7 +381,7 @@ class Engine:
             case Appended(ts=ts):
                 pass
             case Duplicate():  # the first answer was lost
-                ts = int(time.time() * 1000)
+                ts = clock.now_ms()
             case _:
                 return
         count_decision(self._log.instruments, held.view, held.definition, decision, ts)

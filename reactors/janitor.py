@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from functools import partial
 from typing import Any
 
 import anyio
 from redis import exceptions
 
+from ..core import clock
 from ..core.keys import SHARED
 from ..core.log import EventLog
 
@@ -47,10 +47,10 @@ class Janitor:
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep and ask Redis; whether that took hardly longer than it should."""
-        before = time.monotonic()
+        before = clock.monotonic()
         await anyio.sleep(seconds)
         await self._left()
-        return time.monotonic() - before < seconds + self._log.settings.lease / 2
+        return clock.monotonic() - before < seconds + self._log.settings.lease / 2
 
     async def _left(self) -> float:
         """Seconds until the first lease of a session or a private lane ends, as they are now."""

@@ -8,8 +8,6 @@ and goes on from there.
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -18,11 +16,13 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from ..core import clock
 from ..core import events as e
 from ..core import metrics as m
 from ..core.answers import AwaitedJob, ClaimedJob, ClaimedJobs
 from ..core.bell import Bell
 from ..core.errors import CannotLaunch, RuntimeUnavailable, WorkflowNotFound
+from ..core.ids import origin
 from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..core.sizes import say_size
@@ -99,7 +99,7 @@ class Launcher:
         #: By workflow and job.
         self._running: dict[tuple[str, str], _Running] = {}
         self._claims = 0
-        self._host = socket.gethostname()
+        self._host = origin().host
         self._wake = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         bell.listen(self._hear)
@@ -272,7 +272,7 @@ class Launcher:
     def _observe(self, metric: m.Metric, since: float, runtime: Runtime, result: str) -> None:
         """`since` is a moment of the monotonic clock."""
         if self._log.instruments:
-            seconds = time.monotonic() - since
+            seconds = clock.monotonic() - since
             self._log.instruments.observe(metric, seconds, runtime.name, result)
 
     async def _with_api(self, launch: Launch) -> Launch:
@@ -289,7 +289,7 @@ class Launcher:
         async def may_begin() -> bool:
             return await self._log.may_begin(launch.workflow, launch.job, token)
 
-        began = time.monotonic()
+        began = clock.monotonic()
         try:
             runtime = await self._get_runtime()
             # A daemon that is away for a moment fails no agent, and may have begun to start it.
@@ -310,7 +310,7 @@ class Launcher:
             await remove_ended(self._log, runtime, launch)
             return
         self._observe(m.JOB_LAUNCH, began, runtime, "adopted" if started.adopted else "launched")
-        launched = time.monotonic()
+        launched = clock.monotonic()
         outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
             self._count_end(outcome.kind)

@@ -6,15 +6,13 @@ when it falls silent the janitor hands them on, and a role that stops hands them
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from collections.abc import Iterable
 
 import anyio
 import msgspec
 
-from ..core.ids import new_session
+from ..core import clock
+from ..core.ids import new_session, origin
 from ..core.keys import SHARED
 from ..core.log import EventLog
 
@@ -55,11 +53,12 @@ class Session:
         self._log = log
         self._partition = partition
         self.name = name or new_session(role)
+        here = origin()
         self._about = About(
             role,
-            socket.gethostname(),
-            os.getpid(),
-            int(time.time() * 1000),
+            here.host,
+            here.pid,
+            clock.now_ms(),
             lane,
             slots,
             memory_bytes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ from typing import Any, Unpack
 import structlog
 from msgspec.structs import replace
 
+from ..core import clock
 from .agents import Agent, AgentOptions, AsyncAgent, check_agent_name, job_spec
 from .state import AsyncState, State
 from .task import Task
@@ -72,17 +72,17 @@ class AsyncContext(_Place):
 
     async def now(self, name: str = "now") -> datetime:
         """The time, in UTC, the same when the body runs again."""
-        seconds: float = await self.run(name, time.time)
+        seconds: float = await self.run(name, clock.now)
         return datetime.fromtimestamp(seconds, UTC)
 
     async def sleep(self, seconds: float, name: str = "sleep") -> None:
         """Sleep; a body that runs again sleeps only what is left. Others may run meanwhile."""
 
         async def wake_time() -> float:
-            return time.time() + seconds
+            return clock.now() + seconds
 
         until: float = await self._task.once(name, wake_time, kind="sleep")
-        await self._task.rest(max(0.0, until - time.time()))
+        await self._task.rest(max(0.0, until - clock.now()))
         self._task.check()
 
     async def deploy_agent(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import Literal
 
@@ -12,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..core import clock
 from ..core.definition import Definition
 from ..projections.workflow import StepView, WorkflowView
 
@@ -80,7 +80,7 @@ class Progress:
 
     def _table(self) -> Table:
         view = self._view
-        now_ms = view.ended_ms or max(view.updated_ms, int(time.time() * 1000))
+        now_ms = view.ended_ms or max(view.updated_ms, clock.now_ms())
         took = _seconds(view.started_ms, now_ms)
         title = f"{view.name}  [dim]{view.id}[/dim]  {view.status}  {took}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)

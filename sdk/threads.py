@@ -16,7 +16,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ..core.errors import ClaimLost
 
@@ -103,7 +103,7 @@ class Threads:
             try:
                 value, error = body(), None
             except BaseException as raised:  # SystemExit of a body ends its task, not the thread
-                value, error = None, _as_result(raised)
+                value, error = None, as_result(raised)
             if not self._report(done, value, error):
                 return
 
@@ -143,7 +143,20 @@ class Threads:
             done(value, error)
 
 
-def _as_result(error: BaseException) -> Exception:
+@runtime_checkable
+class BringsThreads(Protocol):
+    """An event loop with threads of its own kind."""
+
+    def make_threads(self) -> Threads: ...
+
+
+def make_threads() -> Threads:
+    """Threads for the bodies of the running loop."""
+    loop = asyncio.get_running_loop()
+    return loop.make_threads() if isinstance(loop, BringsThreads) else Threads()
+
+
+def as_result(error: BaseException) -> Exception:
     """What may end a future: SystemExit would end the loop, StopIteration looks like its end."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error

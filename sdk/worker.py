@@ -14,7 +14,6 @@ One that is to stop is drained first, and ends its session then, which hands bac
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ import anyio
 import msgspec
 import structlog
 
+from ..core import clock
 from ..core import events as e
 from ..core import metrics as m
 from ..core.answers import Claim, ClaimedStep, Group, Turned, decode_ready, steps_text
@@ -37,7 +37,7 @@ from .bodies import Bodies
 from .execution import Body, Outcome, Runs, decode_args
 from .graph import WorkflowCode
 from .task import News, Task
-from .threads import Threads
+from .threads import make_threads
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ class Worker:
         )
         self.runs = Runs(event_log)
         self._news = News()
-        self._threads = Threads()
+        self._threads = make_threads()
         self._bodies = Bodies(self.runs, self._threads, self._ended)
         self._endings: list[Ending] = []
         self._claims = 0
@@ -149,7 +149,7 @@ class Worker:
 
     def _ended(self, body: Body, outcome: Outcome | None) -> None:
         if outcome:
-            at = time.monotonic() if self._log.instruments else 0.0
+            at = clock.monotonic() if self._log.instruments else 0.0
             self._endings.append(Ending(body, outcome, at))
         self._capacity.give()
         self._wake.set()
@@ -258,7 +258,7 @@ class Worker:
         step_code = code.steps.get(step.step)
         from_scratch = bool(step_code and step_code.retry_from_scratch)
         args = decode_args(step.args)
-        taken = time.monotonic() if self._log.instruments else 0.0
+        taken = clock.monotonic() if self._log.instruments else 0.0
         for task in step.tasks:
             ready = decode_ready(task.entry)
             held = Task(

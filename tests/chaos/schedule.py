@@ -115,7 +115,7 @@ def make_schedule(seed: int, wanted: Wanted) -> Schedule:
 
 
 def _chance(seed: int, what: str) -> Random:
-    return Random(f"{seed}/{what}")  # noqa: S311 it has to be repeatable
+    return Random(f"{seed}/{what}")
 
 
 def _faults(chance: Random, wanted: Wanted) -> list[Fault]:
