@@ -49,21 +49,21 @@ T = TypeVar("T")
 def make_client(url: str) -> Redis:
     """Raises RedisUnavailable when the URL is none."""
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=COMMAND_CONNECTIONS,
-            timeout=None,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=5,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
-            health_check_interval=0,
-            protocol=2,
-        )
+        kind, said = transport(url)
     except ValueError as error:
         raise RedisUnavailable(redact(url), str(error)) from error
-    pool.connection_class = transport(pool.connection_class)
-    return Redis.from_pool(pool)
+    options: dict[str, Any] = {
+        "max_connections": COMMAND_CONNECTIONS,
+        "timeout": None,
+        "socket_timeout": SOCKET_TIMEOUT,
+        "socket_connect_timeout": 5,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        "health_check_interval": 0,
+        "protocol": 2,
+        **said,
+    }
+    return Redis.from_pool(BlockingConnectionPool(connection_class=kind, **options))
 
 
 class NotReplicated(exceptions.RedisError):

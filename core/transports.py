@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 
 
 class _Closing:
@@ -40,6 +41,15 @@ _CONNECTIONS: dict[type, type[AbstractConnection]] = {
 }
 
 
-def transport(kind: type) -> type[AbstractConnection]:
-    """The class to use for a class of the library."""
-    return _CONNECTIONS[kind]
+def transport(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    """The class of the connections to a Redis, and the options that its URL says.
+
+    `memory://NAME` is a Redis in this process. Raises ValueError when the URL is none.
+    """
+    if url.startswith("memory://"):
+        # Only tests need it, and it needs an extra.
+        from .memory.connection import MemoryConnection
+
+        return MemoryConnection, {"server": urlsplit(url).netloc}
+    options: dict[str, Any] = {**parse_url(url)}
+    return _CONNECTIONS[options.pop("connection_class", Connection)], options

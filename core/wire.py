@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -31,15 +31,15 @@ class Wire:
     """Send commands on one connection, which is opened when first needed and again after a cut."""
 
     def __init__(self, url: str) -> None:
+        self._class, options = transport(url)
         self._options: dict[str, Any] = {
-            **parse_url(url),
+            **options,
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": None,
             "socket_connect_timeout": 5,
             "health_check_interval": 0,
             "protocol": 2,
         }
-        self._class = transport(self._options.pop("connection_class", Connection))
         for option in ("max_connections", "timeout"):  # of pools
             self._options.pop(option, None)
         self._connection: AbstractConnection | None = None

@@ -24,6 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from agentainer_flow.core.memory import serve
 from agentainer_flow.core.redis_program import Program, find_programs
 from agentainer_flow.core.settings import Settings, load_settings
 
@@ -87,19 +88,33 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=find_programs(), ids=str)
+#: The Redis in this process, which `settings` serves anew for each test.
+MEMORY = "memory://test"
+
+
+@pytest.fixture(scope="session", params=[*find_programs(), MEMORY], ids=str)
 def each_redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A Redis of every program here in turn; a file of tests makes it its `redis_url`."""
+    """A Redis of every program here in turn, and the one in memory; a file of tests makes it its
+    `redis_url`."""
+    if request.param == MEMORY:
+        yield MEMORY
+        return
     with _running(request.param) as url:
         yield url
 
 
 @pytest.fixture
-def settings(redis_url: str, tmp_path: Path) -> Settings:
+def settings(redis_url: str, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a test, with an empty database and a home of its own."""
-    with _client(redis_url) as client:
+    with serve("test") if redis_url == MEMORY else _emptied(redis_url):
+        yield load_settings(environ={}, redis_url=redis_url, home=tmp_path, runtime="process")
+
+
+@contextmanager
+def _emptied(url: str) -> Generator[None]:
+    with _client(url) as client:
         client.flushall()
-    return load_settings(environ={}, redis_url=redis_url, home=tmp_path, runtime="process")
+    yield
 
 
 @contextmanager

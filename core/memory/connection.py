@@ -1,0 +1,106 @@
+"""A connection of the client library that leads to a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, cast
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from .serving import find_server
+from .session import Session
+from .values import Failure, Reply
+
+
+class MemoryConnection(AbstractConnection):
+    """To the server of this name; see `serving`."""
+
+    def __init__(self, *, server: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._server = server
+        self._session: Session | None = None
+
+    def repr_pieces(self) -> Any:
+        return [("server", self._server)]
+
+    def _host_error(self) -> str:
+        return f"memory://{self._server}"
+
+    @property
+    def is_connected(self) -> bool:
+        return self._session is not None and self._session.is_open
+
+    async def connect(self) -> None:
+        self._open()
+
+    async def _connect(self) -> None:
+        self._open()
+
+    def _open(self) -> Session:
+        if self._session is None or not self._session.is_open:
+            self._session = Session(find_server(self._server))
+        return self._session
+
+    async def disconnect(self, nowait: bool = False, *_: Any, **__: Any) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.cut()
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        if isinstance(command, str):
+            command = command.encode()
+        self._open().send(command if isinstance(command, bytes) else b"".join(command))
+
+    async def can_read_destructive(self) -> bool:
+        return await self.can_read()
+
+    async def can_read(self, *_: Any) -> bool:
+        return self._session is not None and self._session.can_receive
+
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,
+        *,
+        disconnect_on_error: bool = True,
+        push_request: bool | None = False,
+    ) -> Any:
+        session = self._session
+        if session is None:
+            raise exceptions.ConnectionError("Connection closed by server.")
+        patience = self.socket_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(patience):
+                reply = await session.receive()
+        except TimeoutError:
+            if timeout is not None:
+                return None
+            if disconnect_on_error:
+                await self.disconnect(nowait=True)
+            raise exceptions.TimeoutError(f"Timeout reading from {self._host_error()}") from None
+        except exceptions.ConnectionError:
+            await self.disconnect(nowait=True)
+            raise
+        found = self._shown(reply, decodes=not disable_decoding)
+        if isinstance(found, exceptions.ResponseError):
+            raise found
+        return found
+
+    def _shown(self, reply: Reply, *, decodes: bool) -> Any:
+        """An answer as the library's parsers give it."""
+        match reply:
+            case Failure(text=text):
+                return cast(Any, self._parser).parse_error(text)
+            case list():
+                return [self._shown(one, decodes=decodes) for one in reply]
+            case bytes() if decodes and self.encoder.decode_responses:
+                return cast(Any, self.encoder).decode(reply)
+            case _:
+                return reply
