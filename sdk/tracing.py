@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from typing import Any
 
 from ..core.tracing import SpanContext, attempt_context
@@ -51,32 +50,28 @@ def _has_provider() -> bool:
 
 def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
     """A plain body, with its attempt as the current span."""
+    from .current_span import enter, leave
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _within(task_context(task)):
+        token = enter(partial(task_context, task))
+        try:
             return function(*args, **kwargs)
+        finally:
+            leave(token)
 
     return call
 
 
 async def traced_async(task: Task, body: Awaitable[Any]) -> Any:
     """An async body, with its attempt as the current span."""
-    with _within(task_context(task)):
+    from .current_span import enter, leave
+
+    token = enter(partial(task_context, task))
+    try:
         return await body
+    finally:
+        leave(token)
 
 
 def task_context(task: Task) -> SpanContext:
     return attempt_context(task.workflow, task.trace, task.step, task.index, task.attempt)
-
-
-@contextmanager
-def _within(span: SpanContext) -> Generator[None]:
-    from opentelemetry import context, trace
-
-    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if span.sampled else 0)
-    remote = trace.SpanContext(int(span.trace_id, 16), int(span.span_id, 16), True, flags)
-    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(remote)))
-    try:
-        yield
-    finally:
-        context.detach(token)
