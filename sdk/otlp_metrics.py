@@ -17,6 +17,7 @@ import anyio
 import structlog
 
 from ..core.metrics import Histogram, Metric, Sample
+from ..reactors.otlp import INSTALL
 from .gauges import by_metric
 from .metrics import Meter
 from .threads import Threads
@@ -69,6 +70,20 @@ def make_exporter(environ: Mapping[str, str] | None = None) -> Exporter:
     from opentelemetry.exporter.otlp.proto.http import metric_exporter as by_http
 
     return by_http.OTLPMetricExporter()
+
+
+def open_exporter() -> Exporter | None:
+    """What sends metrics; None where nobody asks for it, or it is not installed.
+
+    The variables that ask may be meant for other programs of this machine.
+    """
+    if not is_wanted():
+        return None
+    try:
+        return make_exporter()
+    except ImportError as error:
+        log.warning("metrics.not_sent", problem=str(error), do=INSTALL)
+        return None
 
 
 async def send_metrics(meter: Meter, exporter: Exporter, *, interval: float | None = None) -> None:

@@ -37,6 +37,8 @@ from .creation import trace_of
 from .execution import Run
 from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
+from .metrics import Meter
+from .otlp_metrics import open_exporter, send_metrics
 from .portal import call
 from .progress import Progress
 from .registry import code_of, init_of, refuse_while_loading
@@ -124,6 +126,9 @@ class _Runner:
         trace = trace_of(self.id, prepared.traceparent, log.settings)
         self._worker.runs.keep(self.id, Run(workflow, inputs, trace=trace))
         self._tracer = open_tracer(log, partition)
+        self._exporter = open_exporter()
+        #: From here on this process counts, if somebody asks for what it counts.
+        self._meter = Meter(log, reads_gauges=False) if self._exporter else None
         self._progress = Progress(self.id, prepared.code.definition, log.settings.progress)
 
     async def run(self) -> Any:
@@ -152,6 +157,8 @@ class _Runner:
             tasks.start_soon(self._launcher.run)
             if self._tracer:
                 tasks.start_soon(self._tracer.run)
+            if self._meter and self._exporter:
+                tasks.start_soon(send_metrics, self._meter, self._exporter)
             with self._progress:
                 await self._engine.stopped.wait()
                 # Ended, or the lane was lost and somebody else carries on: the log tells.

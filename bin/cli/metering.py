@@ -10,7 +10,7 @@ import anyio.abc
 
 from ..core.log import EventLog
 from ..sdk.metrics import Meter
-from ..sdk.otlp_metrics import Exporter, is_wanted, make_exporter, send_metrics
+from ..sdk.otlp_metrics import open_exporter, send_metrics
 from ..sdk.service import REACTORS
 from .output import say
 
@@ -27,27 +27,13 @@ def open_meter(
 
     Processes that only work leave to the others what is the same for all.
     """
-    exporter = choose_exporter() if "tracer" not in roles else None
+    exporter = open_exporter() if "tracer" not in roles else None
     if not (is_scraped or exporter):
         return None
     meter = Meter(log, reads_gauges=has_api or not set(roles).isdisjoint(REACTORS))
     if exporter:
         sending.start_soon(send_metrics, meter, exporter)
     return meter
-
-
-def choose_exporter() -> Exporter | None:
-    """What sends metrics by OTLP; None where nobody asks for it, or it is not installed.
-
-    The variables that ask may be meant for other programs of this machine.
-    """
-    if not is_wanted():
-        return None
-    try:
-        return make_exporter()
-    except ImportError as error:
-        say(f"no metrics are sent: {error}; pip install 'agentainer-flow[otlp]'")
-        return None
 
 
 async def serve_scrapes(

@@ -8,6 +8,8 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -36,6 +38,7 @@ from .session import prepare
 
 #: Niceness of a process that exports.
 PATIENT = 19
+AUTOGROUP = Path("/proc/self/autogroup")
 
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
@@ -167,6 +170,9 @@ def _stand_back() -> None:
     """Leave the processors to who serves workflows; a busy one still gives us 1 or 2 %."""
     if hasattr(os, "nice"):
         os.nice(PATIENT)
+    with suppress(OSError):
+        # Linux weighs sessions before processes, and this one has a session of its own.
+        AUTOGROUP.write_text(str(PATIENT))
 
 
 def _listen_on(address: Address) -> socket.socket:

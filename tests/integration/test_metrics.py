@@ -252,6 +252,16 @@ def test_the_last_message_is_sent_when_the_process_stops(cli: Command) -> None:
         assert "agentainer.workflows.finished" in collector.points()
 
 
+def test_a_run_in_a_program_sends_what_it_counted(cli: Command) -> None:
+    with collecting() as collector:
+        cli.environment["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] = f"{collector.url}/v1/metrics"
+        assert cli.run("Greet", "-i", "name=1").returncode == 0
+        points = collector.points()
+        (finished,) = points["agentainer.workflows.finished"].sum.data_points
+        assert finished.as_double == 1
+        assert "agentainer.task.duration" in points
+
+
 def test_nothing_is_sent_when_telemetry_is_disabled(cli: Command) -> None:
     with collecting() as collector:
         serving = with_otlp(cli, collector.url, OTEL_SDK_DISABLED="true")
