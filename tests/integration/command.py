@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from agentainer_flow.core.settings import Settings
+
+from ..nursery import Child, spawn
 
 FLOWS = Path(__file__).with_name("cli_flows.py")
 PROGRAM = Path(sys.executable).with_name("agentainer")
@@ -39,14 +42,15 @@ class Command:
         self._running: list[Background] = []
 
     def __call__(self, *arguments: str, **environment: str) -> Done:
-        return subprocess.run(
-            [str(PROGRAM), *arguments],
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            child = self.spawn(arguments, out, err, **environment)
+            try:
+                code = child.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                raise
+            said = [file.read() for file in (out, err) if file.seek(0) == 0]
+        return Done([str(PROGRAM), *arguments], code, *said)
 
     def ask(self, *arguments: str) -> Any:
         """What the command says with --json; it has to succeed."""
@@ -62,9 +66,20 @@ class Command:
         return found["id"]
 
     def begin(self, *arguments: str) -> Background:
-        background = Background([str(PROGRAM), *arguments], self)
+        background = Background(arguments, self)
         self._running.append(background)
         return background
+
+    def spawn(
+        self, arguments: Sequence[str], out: IO[str], err: IO[str], **environment: str
+    ) -> Child:
+        return spawn(
+            arguments,
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            out=out.fileno(),
+            err=err.fileno(),
+        )
 
     def up(self) -> Background:
         serving = self.begin("up", str(FLOWS))
@@ -87,13 +102,11 @@ class Command:
 class Background:
     """A command that runs, its output in files."""
 
-    def __init__(self, command: list[str], owner: Command) -> None:
+    def __init__(self, arguments: Sequence[str], owner: Command) -> None:
         number = len(list(owner.folder.glob("*.out")))
         self._files = {name: owner.folder / f"{number}.{name}" for name in ("out", "err")}
         with self._files["out"].open("w") as out, self._files["err"].open("w") as err:
-            self.process = subprocess.Popen(
-                command, cwd=owner.folder, env=owner.environment, stdout=out, stderr=err
-            )
+            self.process = owner.spawn(arguments, out, err)
 
     @property
     def out(self) -> str:
