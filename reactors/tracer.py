@@ -74,7 +74,8 @@ class TraceReactor:
                 with anyio.move_on_after(LOOK):
                     await self._moved.wait()
         self._lease = 0.001
-        await self._turn()
+        with anyio.move_on_after(FAREWELL):  # Redis may be away for good
+            await self._turn()
 
     async def _turn(self, exported: tuple[str, str] | None = None) -> str | None:
         return await self._log.scripts.turn_tracer(

@@ -6,9 +6,13 @@ import json
 import signal
 from collections.abc import Iterator
 
+import anyio
 import pytest
 
+from agentainer_flow.core.log import EventLog
+from agentainer_flow.core.settings import Settings
 from agentainer_flow.core.tracing import SpanContext, span_id_of, trace_id_of
+from agentainer_flow.reactors import tracer
 
 from .collector import Collector
 from .command import Command, eventually
@@ -115,6 +119,17 @@ def test_a_tracer_that_is_killed_is_taken_over(traced: Command, collector: Colle
     other = traced.begin("reactors", "--only", "tracer")
     eventually(lambda: got(collector) == shown(traced, workflow))
     assert other.stop() == 0
+
+
+@pytest.mark.anyio
+async def test_a_tracer_ends_while_redis_is_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracer, "FAREWELL", 0.1)
+    log = EventLog(settings, "unix:///nowhere/redis.sock")
+    with anyio.fail_after(10):
+        await tracer.TraceReactor(log, lambda spans: True).finish()
+    await log.close()
 
 
 def test_without_a_collector_nothing_reads_the_feed(cli: Command) -> None:
