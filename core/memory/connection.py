@@ -77,8 +77,11 @@ class MemoryConnection(AbstractConnection):
             raise exceptions.ConnectionError("Connection closed by server.")
         patience = self.socket_timeout if timeout is None else timeout
         try:
-            async with asyncio.timeout(patience):
+            if patience is None:
                 reply = await session.receive()
+            else:
+                async with asyncio.timeout(patience):
+                    reply = await session.receive()
         except TimeoutError:
             if timeout is not None:
                 return None

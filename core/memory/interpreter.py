@@ -10,8 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
-from . import table
 from .database import Database
+from .table import COMMANDS, find
 from .values import Args, Failure, Reply, Status
 
 MISSING = (
@@ -92,32 +92,39 @@ class Interpreter:
 
     def _send(self, name: Any = None, *given: Any) -> Any:
         """A command from Lua; its answer as sandbox.lua takes it."""
+        for one in given:
+            if type(one) is not bytes:
+                given = tuple(map(_argument, given))
+                break
         try:
-            args = [one if type(one) is bytes else _argument(one) for one in given]
-            found = table.COMMANDS.get(name)
-            if found is None or not found.takes(len(args)):
-                found = table.find(_argument(name), args)
-            if self._db is None or found.name in _FORBIDDEN:
-                raise Failure("ERR This Redis command is not allowed from script")
-            self._db.wrote |= found.writes
-            answer = found.run(self._db, args)
+            return self._to_lua(self._apply(name, given))
         except Failure as failure:
             return None, failure.text.encode()
-        return self._to_lua(answer)
+
+    def _apply(self, name: Any, args: Args) -> Reply:
+        found = COMMANDS.get(name)
+        if found is None or not found.takes(len(args)):
+            found = find(_argument(name), args)
+        db = self._db
+        if db is None or found.name in _FORBIDDEN:
+            raise Failure("ERR This Redis command is not allowed from script")
+        if found.writes:
+            db.wrote = True
+        return found.run(db, args)
 
     def _to_lua(self, answer: Reply) -> Any:
         kind = type(answer)
-        if kind is int or kind is bytes:
+        if kind is bytes or kind is int:
             return answer
         if answer is None:
             return False
-        if isinstance(answer, Status):
-            return False, bytes(answer)
         if not isinstance(answer, list):
-            return answer
-        if len(answer) > _MOST_RESULTS or any(type(one) is list for one in answer):
+            return (False, bytes(answer)) if isinstance(answer, Status) else answer
+        if len(answer) > _MOST_RESULTS or list in map(type, answer):
             return self._table(answer)
-        return (True, *(False if one is None else one for one in answer))
+        if None in answer:
+            return (True, *[False if one is None else one for one in answer])
+        return (True, *answer)
 
     def _table(self, answer: list[Reply]) -> Any:
         values = [

@@ -18,7 +18,7 @@ def shown(stream: Stream, ids: list[Id]) -> list[Reply]:
 class _Trim:
     """MAXLEN or MINID, with a threshold. `~` cuts as exactly as `=`, which Redis may."""
 
-    def __init__(self, words: Args) -> None:
+    def __init__(self, words: list[bytes]) -> None:
         """Take the words off the front."""
         self._by = words.pop(0).upper()
         about = bool(words) and words[0] in (b"~", b"=") and words.pop(0) == b"~"
@@ -44,7 +44,7 @@ class _Trim:
 
 @command("XADD", 4, None, writes=True)
 def xadd(db: Database, args: Args) -> Reply:
-    key, words = args[0], args[1:]
+    key, words = args[0], list(args[1:])
     makes, trim = True, None
     while words and (word := words[0].upper()) in (b"NOMKSTREAM", b"MAXLEN", b"MINID"):
         if word == b"NOMKSTREAM":
@@ -69,7 +69,7 @@ def xadd(db: Database, args: Args) -> Reply:
 
 @command("XTRIM", 3, None, writes=True)
 def xtrim(db: Database, args: Args) -> Reply:
-    words = args[1:]
+    words = list(args[1:])
     if words[0].upper() not in (b"MAXLEN", b"MINID"):
         raise syntax_error()
     trim = _Trim(words)

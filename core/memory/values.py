@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
-Args: TypeAlias = list[bytes]
+Args: TypeAlias = Sequence[bytes]
 #: None is Redis' nil; a Failure is an answer only within EXEC.
 Reply: TypeAlias = "int | bytes | Sequence[Reply] | Failure | None"
 

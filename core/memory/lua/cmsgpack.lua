@@ -155,16 +155,17 @@ end
 
 function unpack_at(text, at)
   local mark = byte(text, at) or missing()
-  at = at + 1
-  if mark < 0x80 then return mark, at end
-  if mark >= 0xe0 then return mark - 256, at end
-  if mark >= 0xc0 then
-    local reader = read[mark] or error('Bad data format in input.', 0)
-    return reader(text, at)
+  if mark < 0x80 then return mark, at + 1 end
+  if mark < 0x90 then return map_at(text, at + 1, mark - 0x80) end
+  if mark < 0xa0 then return array_at(text, at + 1, mark - 0x90) end
+  if mark < 0xc0 then
+    local last = at + mark - 0xa0
+    if last > #text then missing() end
+    return sub(text, at + 1, last), last + 1
   end
-  if mark >= 0xa0 then return text_at(text, at, mark - 0xa0) end
-  if mark >= 0x90 then return array_at(text, at, mark - 0x90) end
-  return map_at(text, at, mark - 0x80)
+  if mark >= 0xe0 then return mark - 256, at + 1 end
+  local reader = read[mark] or error('Bad data format in input.', 0)
+  return reader(text, at + 1)
 end
 
 return {
