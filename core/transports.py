@@ -44,12 +44,14 @@ _CONNECTIONS: dict[type, type[AbstractConnection]] = {
 def transport(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
     """The class of the connections to a Redis, and the options that its URL says.
 
-    `memory://NAME` is a Redis in this process. Raises ValueError when the URL is none.
+    `memory://NAME` is a Redis in this process, `memory://CLIENT@NAME` the same for a client whose
+    connections can be told from others. Raises ValueError when the URL is none.
     """
     if url.startswith("memory://"):
         # Only tests need it, and it needs an extra.
         from .memory.connection import MemoryConnection
 
-        return MemoryConnection, {"server": urlsplit(url).netloc}
+        client, _, server = urlsplit(url).netloc.rpartition("@")
+        return MemoryConnection, {"server": server, "client": client}
     options: dict[str, Any] = {**parse_url(url)}
     return _CONNECTIONS[options.pop("connection_class", Connection)], options

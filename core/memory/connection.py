@@ -17,9 +17,10 @@ from .values import Failure, Reply
 class MemoryConnection(AbstractConnection):
     """To the server of this name; see `serving`."""
 
-    def __init__(self, *, server: str, **options: Any) -> None:
+    def __init__(self, *, server: str, client: str = "", **options: Any) -> None:
         super().__init__(**options)
         self._server = server
+        self._client = client
         self._session: Session | None = None
 
     def repr_pieces(self) -> Any:
@@ -40,7 +41,7 @@ class MemoryConnection(AbstractConnection):
 
     def _open(self) -> Session:
         if self._session is None or not self._session.is_open:
-            self._session = Session(find_server(self._server))
+            self._session = Session(find_server(self._server), self._client)
         return self._session
 
     async def disconnect(self, nowait: bool = False, *_: Any, **__: Any) -> None:

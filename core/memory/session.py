@@ -34,8 +34,10 @@ class Faults(Protocol):
 
 
 class Session:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, client: str = "") -> None:
         """Raises redis.exceptions.ConnectionError when the server is away."""
+        #: Whose connection it is: what its URL says before `@`.
+        self.client = client
         if server.is_away:
             raise exceptions.ConnectionError("the server is away")
         self._server = server

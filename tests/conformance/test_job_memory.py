@@ -12,7 +12,7 @@ import pytest
 from agentainer_flow.core.answers import AwaitedJob, ClaimedJobs
 from agentainer_flow.core.log import EventLog
 
-from .bench import Bench, job
+from ..integration.bench import Bench, job
 
 pytestmark = pytest.mark.anyio
 

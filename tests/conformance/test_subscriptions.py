@@ -18,7 +18,7 @@ from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.subscriptions import Subscription
 
-from .api.flows import Greet
+from ..integration.api.flows import Greet
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from agentainer_flow.projections.documents import document, encode
 from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.task import append_change, set_change
 
-from .bench import Bench
+from ..integration.bench import Bench
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from agentainer_flow.sdk.registry import code_of
 from agentainer_flow.sdk.service import ROLES, Service
 from agentainer_flow.sdk.verify import verify
 
-from .bench import Bench
+from ..integration.bench import Bench
 
 pytestmark = pytest.mark.anyio
 

@@ -20,11 +20,11 @@ from agentainer_flow.core.scripts import Scripts
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.sdk.task import append_change, set_change
 
-from .bench import LANE, Bench, change, job
-from .bench import claim as bench_claim
-from .bench import commit as bench_commit
-from .bench import settle as bench_settle
-from .lossy import Lossy, lossy_way
+from ..integration.bench import LANE, Bench, change, job
+from ..integration.bench import claim as bench_claim
+from ..integration.bench import commit as bench_commit
+from ..integration.bench import settle as bench_settle
+from .losing import Losing, losing_way
 
 pytestmark = pytest.mark.anyio
 
@@ -660,9 +660,9 @@ async def log(settings: Settings) -> AsyncGenerator[EventLog, None]:
 
 
 @pytest.fixture
-async def way(settings: Settings) -> AsyncGenerator[tuple[Lossy, EventLog], None]:
+async def way(settings: Settings) -> AsyncGenerator[tuple[Losing, EventLog], None]:
     """A way that loses replies, and a log that goes that way."""
-    async with lossy_way(settings.redis_url or "") as (lossy, url):
+    async with losing_way(settings.redis_url or "") as (lossy, url):
         log = EventLog(msgspec.structs.replace(settings, redis_url=url), url)
         yield lossy, log
         await log.close()
@@ -708,7 +708,7 @@ def timeless(value: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", CASES)
 async def test_lost_reply_leaves_what_one_call_leaves(
-    name: str, log: EventLog, way: tuple[Lossy, EventLog]
+    name: str, log: EventLog, way: tuple[Losing, EventLog]
 ) -> None:
     lossy, far = way
     first, left = await play(name, log, log.scripts)
@@ -728,7 +728,7 @@ def test_every_script_has_a_case() -> None:
 
 
 async def test_call_whose_replies_are_lost_again_and_again_counts_once(
-    log: EventLog, way: tuple[Lossy, EventLog]
+    log: EventLog, way: tuple[Losing, EventLog]
 ) -> None:
     lossy, far = way
     lossy.lose_reply(times=3)

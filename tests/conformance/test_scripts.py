@@ -25,7 +25,7 @@ from agentainer_flow.core.answers import (
 )
 from agentainer_flow.core.log import EventLog
 
-from .bench import LANE, Bench, change, job
+from ..integration.bench import LANE, Bench, change, job
 
 pytestmark = pytest.mark.anyio
 

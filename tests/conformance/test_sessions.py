@@ -9,7 +9,7 @@ import pytest
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.reactors.session import About, Session
 
-from .bench import Bench
+from ..integration.bench import Bench
 
 pytestmark = pytest.mark.anyio
 

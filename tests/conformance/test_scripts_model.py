@@ -36,7 +36,7 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import load_settings
 from agentainer_flow.sdk.task import append_change, delete_change, set_change
 
-from .bench import LANE, change, claim, commit, settle
+from ..integration.bench import LANE, change, claim, commit, settle
 from .scripts_model import QUEUE_MAX, STEPS, Flow, Job, Model, Task, check
 
 T = TypeVar("T")

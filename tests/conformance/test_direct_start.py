@@ -10,7 +10,7 @@ from agentainer_flow.core import events as e
 from agentainer_flow.core.answers import Batch, Claim, ClaimedStep, Commit
 from agentainer_flow.core.log import EventLog
 
-from .bench import LANE, Bench
+from ..integration.bench import LANE, Bench
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.janitor import Janitor
 
-from .bench import Bench
+from ..integration.bench import Bench
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from agentainer_flow.core.answers import Batch, ClaimedStep, Full
 from agentainer_flow.core.log import EventLog
 
-from .bench import LANE, Bench
+from ..integration.bench import LANE, Bench
 
 pytestmark = pytest.mark.anyio
 
