@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from time import process_time
 
 import anyio
 import anyio.to_thread
 import structlog
 from redis import exceptions
 
+from ..core import clock
 from ..core.connection import is_passing
 from ..core.ids import new_key
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
@@ -27,13 +29,18 @@ log = structlog.get_logger()
 
 GROUP = "tracer"
 #: Entries of the feed that are read at a time, and workflows that are remembered.
-READ, REMEMBERED = 500, 10_000
+READ, REMEMBERED = 100, 10_000
 #: Seconds to wait for a collector that is away: at first, and at the most.
 SOON, LATE = 0.5, 10.0
 #: Seconds that the role is kept without a turn, that the feed is, and between two looks.
 LEASE, KEPT, LOOK = 15.0, 24 * 3600.0, 2.0
 #: Seconds that a process which ends waits for its last spans to be exported.
 FAREWELL = 5.0
+#: Most spans of one message: collectors refuse large ones.
+MOST = 512
+#: One that stands back pauses so many times as long as a message took it, unless what it exports
+#: happened as many seconds ago.
+PAUSES, BEHIND = 3.0, 30.0
 
 Export = Callable[[list[Span]], bool]
 
@@ -41,9 +48,21 @@ Export = Callable[[list[Span]], bool]
 class TraceReactor:
     """Export what happens in one partition."""
 
-    def __init__(self, event_log: EventLog, export: Export, *, partition: int = 0) -> None:
+    def __init__(
+        self,
+        event_log: EventLog,
+        export: Export,
+        *,
+        partition: int = 0,
+        stands_back: bool = False,
+    ) -> None:
+        """`stands_back`: leave the processors to others for a while, when much happens at once.
+
+        Also one that is free often is not for the taking: two processors may share a core.
+        """
         self._log = event_log
         self._export = export
+        self._stands_back = stands_back
         self._partition = partition
         self._feed = event_log.keys.flow(partition, "feed")
         self._tracers: OrderedDict[str, tuple[Tracer, int]] = OrderedDict()
@@ -68,6 +87,7 @@ class TraceReactor:
 
     async def finish(self) -> None:
         """Wait a while until all that is on the feed now is exported, then let go of the role."""
+        self._stands_back = False
         with anyio.move_on_after(FAREWELL):
             end = await self._end()
             while (position := await self._turn()) is not None and _key(position) < _key(end):
@@ -98,10 +118,24 @@ class TraceReactor:
             return None
         if not answer:
             return None
-        entries = [decode_feed_entry(entry) for entry in answer[0][1] if b"w" in entry[1]]
-        await self._send([span for entry in entries for span in await self._spans(entry)])
+        spans: list[Span] = []
+        for raw in answer[0][1]:
+            began = process_time()
+            if b"w" in raw[1]:
+                spans += await self._spans(decode_feed_entry(raw))
+            while len(spans) >= MOST:
+                sent, spans = spans[:MOST], spans[MOST:]
+                await self._send(sent)
+                await self._pause(process_time() - began, sent[-1].end_ms / 1000)
+                await self._turn()  # the role is kept meanwhile
+                began = process_time()
+        await self._send(spans)
         last: bytes = answer[0][1][-1][0]
         return last.decode()
+
+    async def _pause(self, worked: float, happened: float) -> None:
+        if self._stands_back and clock.now() - happened < BEHIND:
+            await anyio.sleep(PAUSES * worked)
 
     async def _end(self) -> str:
         newest = await self._log.connection.call(
@@ -176,7 +210,9 @@ async def keep_for_tracer(event_log: EventLog) -> None:
         )
 
 
-def open_tracer(event_log: EventLog, partition: int) -> TraceReactor | None:
+def open_tracer(
+    event_log: EventLog, partition: int, *, stands_back: bool = False
+) -> TraceReactor | None:
     """A tracer when the environment asks for one, and what it needs is installed.
 
     Raises SettingsError for a protocol that is none.
@@ -186,4 +222,5 @@ def open_tracer(event_log: EventLog, partition: int) -> TraceReactor | None:
     if not otlp.is_installed():
         log.warning("tracer.not_installed", do=otlp.INSTALL)
         return None
-    return TraceReactor(event_log, otlp.Exporter().export, partition=partition)
+    export = otlp.Exporter().export
+    return TraceReactor(event_log, export, partition=partition, stands_back=stands_back)

@@ -68,7 +68,9 @@ def serve(
             async with anyio.create_task_group() as tasks:
                 if supervised:
                     tasks.start_soon(_stop_with_parent, stop)
-                await run_roles(settings, codes, roles, stop, address, metrics_port)
+                await run_roles(
+                    settings, codes, roles, stop, address, metrics_port, supervised=supervised
+                )
                 tasks.cancel_scope.cancel()
             stop.set()
 
@@ -86,6 +88,8 @@ async def run_roles(
     stop: anyio.Event,
     address: Address | None = None,
     metrics_port: int | None = None,
+    *,
+    supervised: bool = False,
 ) -> None:
     sock = _listen_on(address) if address else None
     scraped = None if metrics_port is None else _listen_on((LOOPBACK, metrics_port))
@@ -103,7 +107,7 @@ async def run_roles(
                 start_webhooks(log, sending)
             if "scheduler" in roles and is_wanted():
                 await keep_for_tracer(log)
-            tracers = start_tracers(log, sending) if "tracer" in roles else []
+            tracers = start_tracers(log, sending, supervised) if "tracer" in roles else []
             async with anyio.create_task_group() as tasks:
                 if roles:
                     carried = [*codes, container_code(log)]
@@ -154,12 +158,14 @@ async def keep_children(children: list[Child], stop: anyio.Event) -> None:
             child.stop(signal.SIGTERM)
 
 
-def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup) -> list[TraceReactor]:
-    """Export traces here, with what the processors have left. Raises SettingsError."""
+def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup, is_child: bool) -> list[TraceReactor]:
+    """Export traces here; a child leaves the processors to its parent. Raises SettingsError."""
     if not is_wanted():
         raise SettingsError("traces need a collector: set OTEL_EXPORTER_OTLP_ENDPOINT")
-    _stand_back()
-    found = [open_tracer(log, partition) for partition in range(log.keys.partitions)]
+    if is_child:
+        _stand_back()
+    partitions = range(log.keys.partitions)
+    found = [open_tracer(log, partition, stands_back=is_child) for partition in partitions]
     tracers = [tracer for tracer in found if tracer]
     for tracer in tracers:
         tasks.start_soon(tracer.run)

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
+from agentainer_flow import AsyncContext, Workflow, parallel, step, workflow
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.core.tracing import SpanContext, span_id_of, trace_id_of
+from agentainer_flow.projections.spans import Span
 from agentainer_flow.reactors import tracer
+from agentainer_flow.sdk.runner import arun
 
 from .collector import Collector
 from .command import Command, eventually
@@ -119,6 +122,35 @@ def test_a_tracer_that_is_killed_is_taken_over(traced: Command, collector: Colle
     other = traced.begin("reactors", "--only", "tracer")
     eventually(lambda: got(collector) == shown(traced, workflow))
     assert other.stop() == 0
+
+
+@workflow()
+class Many(Workflow):
+    @step()
+    @parallel()
+    async def work(self, context: AsyncContext, item: int) -> int:
+        return item
+
+
+@pytest.mark.anyio
+async def test_what_happens_at_once_is_sent_in_small_messages(log: EventLog) -> None:
+    await tracer.keep_for_tracer(log)
+    await arun(Many(), {"items": list(range(600))}, log.settings)
+    sizes: list[int] = []
+
+    def export(spans: list[Span]) -> bool:
+        sizes.append(len(spans))
+        return True
+
+    reactor = tracer.TraceReactor(log, export, stands_back=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reactor.run)
+        with anyio.fail_after(20):
+            await reactor.finish()
+        tasks.cancel_scope.cancel()
+    assert max(sizes) == tracer.MOST
+    # Two of each task, which waited and ran, and two each of the step and of the run.
+    assert sum(sizes) == 2 * 600 + 4
 
 
 @pytest.mark.anyio
