@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from redis import exceptions
 
+from . import clock
 from .connection import is_passing
 from .keys import SHARED
 from .log import EventLog
@@ -49,7 +50,9 @@ class Bell:
         checked = anyio.current_time()
         try:
             while True:
-                if not await self._hear(tail) or anyio.current_time() - checked > RECHECK:
+                if not await self._hear(tail) or anyio.current_time() - checked > clock.at_most(
+                    RECHECK
+                ):
                     self._tell("recheck", "", "")
                     checked = anyio.current_time()
         finally:

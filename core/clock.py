@@ -6,6 +6,7 @@ of us (processes, containers, files).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ class Clock(NamedTuple):
     now: Callable[[], float]
     #: Since whenever; never goes back.
     monotonic: Callable[[], float]
+    #: What wakes those who wait may get lost, so that they look for themselves now and then.
+    may_miss: bool = True
 
 
 _SYSTEM = Clock(time.time, time.monotonic)
@@ -40,6 +43,11 @@ def now_ms() -> int:
 def monotonic() -> float:
     """Seconds of a clock that nobody sets."""
     return _clock.get().monotonic()
+
+
+def at_most(seconds: float) -> float:
+    """How long to wait for what may get lost before looking for it; for ever if nothing does."""
+    return seconds if _clock.get().may_miss else math.inf
 
 
 @contextmanager

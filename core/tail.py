@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from . import clock
 from .wire import Wire
 
 #: Longest blocking read, seconds.
@@ -21,13 +23,16 @@ class Tail:
         self._wire = Wire(url)
 
     async def read(
-        self, after: Mapping[str, str], *, count: int, block: float = BLOCK
+        self, after: Mapping[str, str], *, count: int, block: float | None = None
     ) -> list[tuple[str, list[Entry]]]:
         """(key, entries) of streams that have entries above the ids in `after`.
 
-        Waits up to `block` seconds for the first. Raises redis.exceptions.RedisError.
+        Waits up to `block` seconds for the first, `BLOCK` unless told otherwise. Raises
+        redis.exceptions.RedisError.
         """
-        command = ["XREAD", "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS"]
+        seconds = clock.at_most(BLOCK) if block is None else block
+        block_ms = 0 if seconds == math.inf else max(1, int(seconds * 1000))
+        command = ["XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"]
         answer = await self._wire.call(*command, *after, *after.values())
         return [(key.decode(), [entry_of(raw) for raw in entries]) for key, entries in answer or ()]
 

@@ -9,6 +9,7 @@ one that is cancelled leaves the connection as it is.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -19,6 +20,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from . import clock
 from .transports import transport
 
 _pack = cast(Callable[[tuple[Any, ...]], bytes], hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType] - it does not tell what it returns
@@ -139,8 +141,10 @@ class Wire:
         if not self._calls or connection is not self._connection:
             return
         waited = loop.time() - self._calls[0][1]
-        if waited < PATIENCE:
-            self._watch = loop.call_later(PATIENCE - waited, self._look, connection)
+        patience = clock.at_most(PATIENCE)
+        if waited < patience:
+            if patience < math.inf:
+                self._watch = loop.call_later(patience - waited, self._look, connection)
             return
         self._fail(connection, TimeoutError(f"no answer for {waited:.0f} s"))
         if self._reading:

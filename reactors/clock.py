@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import anyio
 
+from ..core import clock
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
@@ -33,6 +34,7 @@ class Clock:
         while True:
             self._wake = anyio.Event()
             wait_ms = await self._log.scripts.fire(self.partition, lane=self.lane)
-            seconds = LONGEST if wait_ms < 0 else min(LONGEST, wait_ms / 1000)
+            longest = clock.at_most(LONGEST)
+            seconds = longest if wait_ms < 0 else min(longest, wait_ms / 1000)
             with anyio.move_on_after(seconds):
                 await self._wake.wait()

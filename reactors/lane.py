@@ -17,7 +17,7 @@ from ..core.connection import is_passing
 from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
-from ..core.tail import BLOCK, Entry, Tail
+from ..core.tail import Entry, Tail
 from .share import LOOK, Share
 
 GROUP = "engine"
@@ -150,7 +150,7 @@ class Lane:
         try:
             while True:
                 # After a burst its end is noted soon, so that the position tells how far we are.
-                block = BLOCK if position == noted else ACKNOWLEDGE
+                block = None if position == noted else ACKNOWLEDGE
                 found = await self._read(tail, position, block)
                 if found is None:
                     was_away = True
@@ -166,7 +166,7 @@ class Lane:
             with anyio.CancelScope(shield=True):
                 await self._log.connection.drop(tail)
 
-    async def _read(self, tail: Tail, position: str, block: float) -> list[Entry] | None:
+    async def _read(self, tail: Tail, position: str, block: float | None) -> list[Entry] | None:
         """Entries above the position; None when Redis is away."""
         try:
             answer = await tail.read({self._feed: position}, count=READ, block=block)

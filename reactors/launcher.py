@@ -412,6 +412,7 @@ def launch_of(workflow: str, event: e.JobRequested) -> Launch:
         index=event.index,
         attempt=event.attempt,
         job=event.job,
+        name=event.name,
         image=spec.image,
         command=None if spec.command is None else tuple(spec.command),
         env=spec.env,

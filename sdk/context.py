@@ -50,6 +50,11 @@ class _Place:
         )
 
 
+def task_of(context: _Place) -> Task:
+    """The task whose body has this context."""
+    return context._task  # pyright: ignore[reportPrivateUsage] - for the test kit
+
+
 class AsyncContext(_Place):
     """The context of an `async def` step."""
 

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import anyio
 
+from ..core import clock
 from ..core import events as e
 from ..core.endings import RECHECK
 from ..core.errors import AgentTimeout, WorkflowCancelled, WorkflowFailed
@@ -156,7 +157,7 @@ async def wait_ended(log: EventLog, workflow: str) -> Recorded:
         return last
     async with log.endings.watch(workflow) as ended:
         while (last := await log.read_last(workflow)).type not in TERMINAL:
-            with anyio.move_on_after(RECHECK):
+            with anyio.move_on_after(clock.at_most(RECHECK)):
                 await ended.wait()
         return last
 

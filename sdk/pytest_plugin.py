@@ -1,13 +1,16 @@
-"""Exported histories as tests of pytest, one each; see docs/guides/debugging.md.
+"""For pytest: fixtures to test workflows with, and exported histories as tests, one each.
 
+    def test_orders(flow): …                see docs/guides/testing.md
     pytest --agentainer-histories tests/histories --agentainer-definition shop.orders
+                                            see docs/guides/debugging.md
 
-It is there wherever the package is, so what it needs is imported when there is a history to test.
+It is there wherever the package is, so what it needs is imported when a test asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from ..core.definition import Definition
+    from .testing.engine import LocalEngine, LocalRun, RedisEngine
 
 SUFFIX = ".agflow"
 
@@ -40,16 +44,75 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:CLASS",
         help="the steps that histories of this workflow ran have to be there still",
     )
+    group.addoption(
+        "--agentainer-debug",
+        action="store_true",
+        help="print each event of the workflows that tests run, and what the engine logs",
+    )
     parser.addini("agentainer_histories", "folders as --agentainer-histories", "paths", [])
     parser.addini("agentainer_definitions", "as --agentainer-definition", "args", [])
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """What the option names is collected, whatever else is asked for."""
+    if config.getoption("--agentainer-debug"):
+        _debug()
     asked = [Path(argument.partition("::")[0]).absolute() for argument in config.args]
     for folder in _asked_folders(config):
         if not any(one in (folder, *folder.parents) for one in asked):
             config.args.append(str(folder))
+
+
+def _debug() -> None:
+    from ..core.logging import log_to_stderr
+    from ..core.settings import Settings
+    from .testing.engine import debug_all
+
+    log_to_stderr(Settings(log_level="debug"))
+    debug_all()
+
+
+@pytest.fixture
+def flow() -> Generator[LocalEngine]:
+    """An engine on virtual time, for the workflows of one test."""
+    from .testing.engine import LocalEngine
+
+    with LocalEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def flow_redis() -> Generator[RedisEngine]:
+    """The same on a real Redis, in real time: that of AGENTAINER_REDIS_URL, else the embedded."""
+    from .testing.engine import RedisEngine
+
+    with RedisEngine() as engine:
+        yield engine
+
+
+def pytest_runtest_setup() -> None:
+    _recent().clear()
+
+
+def _recent() -> list[LocalRun]:
+    """The last runs of this test; nothing is imported to find that there are none."""
+    module = sys.modules.get(f"{__package__}.testing.engine")
+    return module.recent if module else []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed tells the stories of its workflows, unless its error does."""
+    report = yield
+    if call.when == "call" and call.excinfo is not None and _recent():
+        from .testing.record import SHOWN, NotSo
+
+        if report.failed and not isinstance(call.excinfo.value, NotSo):
+            for run in _recent():
+                report.sections.append((f"story of {run!r}", run.story(most=SHOWN)))
+    return report
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:

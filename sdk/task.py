@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import anyio
 import msgspec
 
+from ..core import clock
 from ..core import events as e
 from ..core.answers import Ended, Lost, Missing, StateRefused
 from ..core.bell import RECHECK
@@ -180,7 +181,7 @@ class Task:
             settled = await self.log.settled(self.workflow, effect)
             if settled and settled[0] == job:
                 return settled[1], settled[2]
-            with anyio.move_on_after(RECHECK):
+            with anyio.move_on_after(clock.at_most(RECHECK)):
                 await event.wait()
 
     async def stop_agent(self, job: str) -> None:

@@ -112,6 +112,13 @@ class Worker:
             tasks.start_soon(self._bodies.run)
             await self._take_turns()
 
+    def serve(self, code: WorkflowCode) -> None:
+        """Take tasks of one more class, or of a newer one of that name."""
+        self._codes[code.name] = code
+        self._definitions[code.name] = steps_text(code.steps)
+        self._is_hungry = True
+        self._wake.set()
+
     async def drain(self) -> None:
         """Begin no more tasks; return when those that run are settled."""
         self._draining = True

@@ -8,8 +8,8 @@ import msgspec
 from rich.text import Text
 
 from ..core.events import Blob
+from ..projections.brief import cut
 from ..projections.history import Change
-from .brief import cut
 
 
 def change_text(change: Change) -> Text:

@@ -11,10 +11,10 @@ import typer
 from rich.text import Text
 
 from ..core.log import EventLog
+from ..projections.brief import cut
 from ..projections.rebuilding import Difference
 from ..sdk.lags import Lag, read_lags
 from ..sdk.rebuild import ALL, Progress, names_of, rebuild, roll_back
-from .brief import cut
 from .output import Cell, console, duration, print_json, print_table, say
 from .session import find, with_log
 

@@ -9,10 +9,10 @@ import typer
 from ..core.events import Recorded, json_of
 from ..core.keys import IMPORTED
 from ..core.log import EventLog
+from ..projections.brief import brief
 from ..sdk.handle import follow_to_end
 from ..sdk.histories import read_lane
 from ..sdk.output import Line, Wanted, follow_lines, kept_lines
-from .brief import brief
 from .histories import is_file, open_history, say_problems
 from .output import local_time, print_json
 from .session import find, with_log

@@ -56,6 +56,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     #: Unique within the workflow; (workflow, job) names the container.
     job: str
+    #: What the step calls it.
+    name: str = ""
     image: str
     #: None runs what the image declares.
     command: tuple[str, ...] | None = None

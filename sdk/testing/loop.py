@@ -7,9 +7,12 @@ in the same order each time. What anyio keeps in sets ordered by address is orde
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import Context
+from heapq import heappush
 from itertools import count
 from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakValueDictionary
@@ -51,6 +54,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tasks: WeakValueDictionary[int, asyncio.Task[Any]] = WeakValueDictionary()
         self.set_task_factory(self._make_task)
         self._selector = self
+        # A timer is due within this; less is nothing to a number of seconds after some months.
+        self._clock_resolution = 1e-6
+        #: Where time stops (s since the loop began), and how far ahead a timer is one at all.
+        self.limit = math.inf
+        self.horizon = math.inf
+        #: It is no deadlock when nothing happens until the limit.
+        self.may_idle = False
         #: For `use_clock`.
         self.clock = Clock(self.now, self.time)
 
@@ -91,6 +101,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         return future
 
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop; of two timers for the same moment the first one set is the first one due."""
+        self._check_closed()
+        timer = _Timer(when, callback, args, self, context)
+        timer.number = next(self._numbers)
+        heappush(self._scheduled, timer)
+        timer._scheduled = True  # pyright: ignore[reportPrivateUsage] - as BaseEventLoop does
+        return timer
+
     def end(self) -> None:
         """Cancel what is left, oldest first, and close."""
         while left := self.tasks():
@@ -110,6 +135,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
+    _check_closed: Callable[[], None]
 
     def select(self, timeout: float | None) -> tuple[()]:
         """Once per turn: see to the order of what is ready, or go to the next timer."""
@@ -117,10 +143,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._ready:
             self.arrange(self._ready)
         elif not self._stopping:
-            if not self._scheduled:
-                raise Deadlock(self._say_waiting())
-            self._elapsed = max(self._elapsed, self._scheduled[0].when())
+            self._go_to(self._scheduled[0].when() if self._scheduled else math.inf)
         return ()
+
+    def _go_to(self, due: float) -> None:
+        is_never = due == math.inf or due - self._elapsed > self.horizon
+        if is_never and not self.may_idle:
+            raise Deadlock(self._say_waiting())
+        if due > self.limit:
+            self._elapsed = self.limit
+            self.stop()
+        else:
+            self._elapsed = max(self._elapsed, due)
 
     def _say_waiting(self) -> str:
         waiting = "\n".join(f"  {_place(task)}" for task in self.tasks())
@@ -141,6 +175,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
     create_connection = create_datagram_endpoint = create_server = _refuse
     create_unix_connection = create_unix_server = getaddrinfo = _refuse
     subprocess_exec = subprocess_shell = _refuse
+
+
+class _Timer(asyncio.TimerHandle):
+    number: int
+    _scheduled: bool
+
+    def __lt__(self, other: object) -> bool:
+        return isinstance(other, _Timer) and self._order < other._order
+
+    @property
+    def _order(self) -> tuple[float, int]:
+        return self.when(), self.number
 
 
 def steps_of(ready: deque[asyncio.Handle]) -> list[int]:

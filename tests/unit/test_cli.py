@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agentainer_flow.cli.brief import LONGEST, brief
 from agentainer_flow.cli.main import app
 from agentainer_flow.cli.output import choose_columns, duration
 from agentainer_flow.cli.problems import Ambiguous, exit_code, innermost
 from agentainer_flow.cli.values import read_value, read_values
 from agentainer_flow.core import events as e
 from agentainer_flow.core.errors import FlowError, InputError, Refused, WorkflowNotFound
+from agentainer_flow.projections.brief import LONGEST, brief
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

@@ -23,7 +23,7 @@ ROOMS = ("core", "projections", "reactors", "sdk")
 
 RAW = re.compile(
     r"\btime\.(time|monotonic)(_ns)?\b|\bdatetime\.(now|utcnow|today)\b|\bdate\.today\b"
-    r"|\brandom\.(?!Random\b)\w+|\bsecrets\.(token_\w+|choice|randbelow|SystemRandom)\b|\buuid\w*\.uuid\d"
+    r"|(?<![\w.])random\.(?!Random\b)\w+|\bsecrets\.(token_\w+|choice|randbelow|SystemRandom)\b|\buuid\w*\.uuid\d"
     r"|\bos\.(urandom|getpid)\b|\bgethostname\b"
 )
 #: Processes, containers and files outside, secrets, and what is only shown to people.

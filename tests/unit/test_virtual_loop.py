@@ -249,3 +249,11 @@ def test_the_end_of_the_loop_ends_the_threads_that_wait() -> None:
 @pytest.mark.anyio
 async def test_other_loops_have_their_own_threads() -> None:
     assert type(make_threads()) is Threads
+
+
+def test_moments_far_ahead_come_too(run: Run) -> None:
+    async def main() -> float:
+        await anyio.sleep(86400 * 365 * 50 + 0.1)
+        return anyio.current_time()
+
+    assert run(main) == 86400 * 365 * 50 + 0.1

@@ -1,0 +1,467 @@
+"""Engines of tests: start workflows, go on step by step, look at them at any moment."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import msgspec
+
+from ...core import events as e
+from ...core.errors import DefinitionError, FlowError
+from ...core.ids import new_key
+from ...core.log import EventLog
+from ...core.payloads import decode
+from ...core.settings import Settings, load_settings
+from ...projections.conditions import Condition
+from .. import client, forking
+from ..creation import trace_of
+from ..decorators import split_tags
+from ..execution import Run
+from ..fork_plan import Changes, wish_of
+from ..registry import code_of, init_of
+from ..task import Task
+from .agents import AgentCall, MockAgent, UnknownAgent
+from .faults import Fault, Staged
+from .loop import BEGINNING, Deadlock
+from .props import placed
+from .reader import Reader
+from .record import Effect, Graph, NotSo, WorkflowRun, event_line
+from .roles import Roles
+from .runtime import MockRuntime
+from .stages import RedisStage, Stage, VirtualStage
+
+#: What `until` takes: the name of a step or of a type of event, a condition as in
+#: `agentainer workflow replay --until`, or a function of the run.
+Until = str | Callable[["LocalRun"], object]
+
+#: Virtual seconds that a run may take before a test gives it up: a year.
+LONGEST = 366 * 86400.0
+
+
+class NeverHeld(NotSo):
+    """Raised when what a test waits for can no longer happen."""
+
+
+#: The runs that were started last, for who reports on a test.
+recent: deque[LocalRun] = deque(maxlen=3)
+
+_debugs = False
+
+
+def debug_all() -> None:
+    """Print each event of all engines that are made from now on."""
+    global _debugs  # an option of the process
+    _debugs = True
+
+
+class LocalRun(WorkflowRun):
+    """A run that a test has started; what it says is as of the last move of its engine."""
+
+    def __init__(self, engine: FlowEngine, reader: Reader) -> None:
+        super().__init__(reader)
+        self._engine = engine
+        self._reader = reader
+
+    def step(self) -> list[e.Recorded]:
+        """Go on by one transition: the events of it, none when the run can go no further."""
+        return self._engine.move([self], lambda _: True)
+
+    def until(self, condition: Until | None = None, *, within: float | None = None) -> Self:
+        """Go on until it holds; without a condition until the run has ended. Raises NeverHeld.
+
+        A step's name holds as soon as it is scheduled, a type of event when there is one. `within`
+        is how many seconds that may take.
+        """
+        self._engine.until(condition, self, within=within)
+        return self
+
+    def pause(self, *, freeze: bool = False) -> None:
+        """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
+        self._give(lambda log, name: client.pause(log, name, freeze=freeze))
+
+    def resume(self) -> None:
+        """Go on after a pause. Raises Refused."""
+        self._give(lambda log, name: client.resume(log, name))
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop its agents and end it. Raises Refused."""
+        self._give(lambda log, name: client.cancel(log, name, reason=reason))
+
+    def fork(self, **wish: Unpack[Changes]) -> LocalRun:
+        """Start a run that takes over what this one did and runs the rest, as `Handle.fork`."""
+        return self._engine.fork(self, wish)
+
+    def _give(self, command: Callable[[EventLog, str], Any]) -> None:
+        workflow = self.id
+        self._engine.stage.call(lambda log, _: command(log, workflow))
+        self._reader.catch_up()
+
+    def read_on(self) -> Iterator[e.Recorded]:
+        return self._reader.go_on()
+
+
+class FlowEngine:
+    """All roles in this process, for the workflows that a test starts."""
+
+    stage: Stage
+
+    def __init__(
+        self,
+        *,
+        agents: Sequence[MockAgent] = (),
+        faults: Sequence[Fault] = (),
+        debug: bool = False,
+        within: float = LONGEST,
+    ) -> None:
+        """`debug` prints each event as it happens; a run may take `within` seconds."""
+        #: Those of this engine, after those in place around the test. May be changed.
+        self.agents = list(agents)
+        self.faults = list(faults)
+        self.debug = debug or _debugs
+        self.runs: list[LocalRun] = []
+        self._within = within
+        self._placed_agents: list[MockAgent] = []
+        self._placed_faults: list[Fault] = []
+        self._runtime = MockRuntime(self._mocks, limit=Settings().payload_limit)
+
+    # Start
+
+    def start(self, workflow: Any, **inputs: Any) -> LocalRun:
+        """Create a run of a workflow, given as an instance or a class. It moves when told to."""
+        self._look_around()
+        instance: object = _instance_of(workflow)
+        code = code_of(type(instance))
+        given, tags = split_tags(instance, inputs)
+
+        async def create(log: EventLog, roles: Roles) -> str:
+            prepared = client.prepare(code, init_of(instance), given, log.settings, tags=tags)
+            staged = Staged(instance, code, self._find_fault, roles.lose_worker)
+            trace = trace_of(prepared.workflow, prepared.traceparent, log.settings)
+            roles.serve(code)
+            inputs: dict[str, Any] = _decoded(prepared.inputs)
+            roles.keep(prepared.workflow, Run(staged, inputs, trace=trace))
+            return await client.create(log, prepared)
+
+        return self._follow(self.stage.call(create))
+
+    def run(self, workflow: Any, **inputs: Any) -> LocalRun:
+        """Start a run and go on until it has ended, well or not."""
+        return self.start(workflow, **inputs).until()
+
+    def fork(self, run: LocalRun, wish: Changes) -> LocalRun:
+        """See `LocalRun.fork`."""
+        wanted, source = wish_of(wish, self.stage.settings), run.id
+
+        async def fork(log: EventLog, _: Roles) -> str:
+            planned = await forking.plan(log, source, wanted)
+            return await forking.fork(log, planned, wanted)
+
+        return self._follow(self.stage.call(fork))
+
+    def _follow(self, workflow: str) -> LocalRun:
+        run = LocalRun(self, Reader(self.stage, workflow))
+        self.runs.append(run)
+        recent.append(run)
+        self._take(run)
+        return run
+
+    # Move
+
+    def step(self) -> list[e.Recorded]:
+        """Go on by one transition, of any run: its events, none when nothing more happens."""
+        return self.move(self.runs, lambda _: True)
+
+    def until(
+        self,
+        condition: Until | None = None,
+        run: LocalRun | None = None,
+        *,
+        within: float | None = None,
+    ) -> LocalRun:
+        """Go on until it holds of a run, or of any, and return that one; see `LocalRun.until`.
+
+        Without a condition until all runs have ended.
+        """
+        runs = self.runs if run is None else [run]
+        if not runs:
+            raise FlowError("start a workflow first")
+        if condition is None:
+            return self._to_the_end(runs, within)
+        test = _test_of(condition, runs)
+        for one in runs:
+            if test(one, None):
+                return one
+        found: list[LocalRun] = []
+
+        def holds(at: tuple[LocalRun, e.Recorded]) -> bool:
+            if test(*at):
+                found.append(at[0])
+            return bool(found) or all(one.has_ended for one in runs)
+
+        self.move(runs, holds, within=within, what=f"until({condition!r})")
+        if not found:
+            raise NeverHeld(f"until({condition!r}) never held", *runs)
+        return found[0]
+
+    def _to_the_end(self, runs: Sequence[LocalRun], within: float | None) -> LocalRun:
+        def holds(_: object) -> bool:
+            return all(one.has_ended for one in runs)
+
+        if not holds(None):
+            self.move(runs, holds, within=within, what="the end")
+        return runs[-1]
+
+    def advance(self, seconds: float | timedelta) -> list[e.Recorded]:
+        """Let so much time pass, with all that happens then: its events."""
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        happened: list[e.Recorded] = []
+
+        def look() -> bool:
+            happened.extend(recorded for _, recorded in self._news(self.runs))
+            return False
+
+        self._run_to(look, seconds, idle=True)
+        look()
+        return happened
+
+    def move(
+        self,
+        runs: Sequence[LocalRun],
+        holds: Callable[[tuple[LocalRun, e.Recorded]], bool],
+        *,
+        within: float | None = None,
+        what: str = "",
+    ) -> list[e.Recorded]:
+        """Go on until it holds of an event and its run; the events up to there.
+
+        Raises NeverHeld for what cannot be, unless it has no name.
+        """
+        happened: list[e.Recorded] = []
+
+        def look() -> bool:
+            is_one = False
+            for at in self._news(runs):
+                happened.append(at[1])
+                if holds(at):
+                    is_one = True
+                    if what:
+                        return True
+            return is_one
+
+        limit = self._within if within is None else within
+        try:
+            if not self._run_to(look, limit) and what:
+                raise NeverHeld(f"{what} did not come within {limit:g} s", *runs)
+        except Deadlock:
+            if what:
+                text = f"{what} can no longer come: nothing is left to happen"
+                raise NeverHeld(text, *runs) from None
+        return happened
+
+    def _run_to(self, holds: Callable[[], bool], within: float, *, idle: bool = False) -> bool:
+        self._look_around()
+
+        def is_over() -> bool:
+            if self._runtime.unknown:
+                unknown, self._runtime.unknown = self._runtime.unknown, []
+                raise UnknownAgent(unknown[0])
+            return holds()
+
+        return self.stage.run_to(is_over, within, idle=idle)
+
+    def _news(self, runs: Iterable[LocalRun]) -> Iterator[tuple[LocalRun, e.Recorded]]:
+        for run in runs:
+            for recorded in run.read_on():
+                self._say(run, recorded)
+                yield run, recorded
+
+    def _take(self, run: LocalRun) -> None:
+        for _ in self._news([run]):
+            pass
+
+    def _say(self, run: LocalRun, recorded: e.Recorded) -> None:
+        if self.debug:
+            name = f"{run.name} " if len(self.runs) > 1 else ""
+            print(f"{name}{event_line(recorded, run.events[0].ts)}", file=sys.stderr)
+
+    def _look_around(self) -> None:
+        """Take what the test has put in place, for those who ask on other threads."""
+        self._placed_agents, self._placed_faults = placed(MockAgent), placed(Fault)
+
+    def _mocks(self) -> list[MockAgent]:
+        return [*self._placed_agents, *self.agents]
+
+    def _find_fault(self, task: Task) -> Fault | None:
+        faults = [*self._placed_faults, *self.faults]
+        return next((fault for fault in faults if fault.take(task)), None)
+
+    # Look
+
+    @property
+    def now(self) -> datetime:
+        """The time of day that steps see, UTC."""
+        return datetime.fromtimestamp(self.stage.now(), UTC)
+
+    @property
+    def last(self) -> LocalRun:
+        """The run that was started last. Raises FlowError."""
+        if not self.runs:
+            raise FlowError("start a workflow first")
+        return self.runs[-1]
+
+    @property
+    def events(self) -> list[e.Recorded]:
+        """All events so far, of the run that was started last."""
+        return self.last.events
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.last.state
+
+    @property
+    def graph(self) -> Graph:
+        return self.last.graph
+
+    @property
+    def status(self) -> str:
+        return self.last.status
+
+    @property
+    def calls(self) -> list[AgentCall]:
+        return self.last.calls
+
+    @property
+    def effects(self) -> list[Effect]:
+        return self.last.effects
+
+    def story(self) -> str:
+        """What happened, of all runs."""
+        return "\n\n".join(f"{run!r}\n{run.story()}" for run in self.runs)
+
+    def pause(self, *, freeze: bool = False) -> None:
+        """Pause the run that was started last."""
+        self.last.pause(freeze=freeze)
+
+    def resume(self) -> None:
+        self.last.resume()
+
+    def cancel(self, reason: str = "") -> None:
+        self.last.cancel(reason)
+
+    def lose_worker(self) -> None:
+        """Let the worker die with all that it runs; another one is there at once."""
+
+        async def lose(_: EventLog, roles: Roles) -> None:
+            roles.lose_worker()
+
+        self.stage.call(lose)
+
+    # End
+
+    def close(self) -> None:
+        """End all that still runs; what happened can still be looked at."""
+        self.stage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LocalEngine(FlowEngine):
+    """An engine on virtual time and a Redis in memory: nothing waits, all is the same each time."""
+
+    def __init__(
+        self,
+        *,
+        agents: Sequence[MockAgent] = (),
+        faults: Sequence[Fault] = (),
+        now: datetime | float = BEGINNING,
+        seed: int = 0,
+        lease: float = 5.0,
+        within: float = LONGEST,
+        debug: bool = False,
+        **settings: Any,
+    ) -> None:
+        """`now` is when it begins; names of runs follow from `seed`; a worker that died keeps its
+        tasks for `lease` seconds. `settings` are those of `AGENTAINER_…`, such as `slots=1`.
+        """
+        super().__init__(agents=agents, faults=faults, debug=debug, within=within)
+        moment = now.timestamp() if isinstance(now, datetime) else now
+        # Nobody dies but by the test, so nobody has to show that they live.
+        ours = load_settings({}, **{"lease": NEVER, "progress": "off", **settings})
+        stage = VirtualStage(ours, self._runtime, now=moment, seed=seed, lease=lease)
+        self.stage = stage
+        self._finalizer = weakref.finalize(self, stage.close)
+
+
+#: A lease that does not end, seconds.
+NEVER = 1e10
+
+
+class RedisEngine(FlowEngine):
+    """The same on a real Redis, in real time, in a namespace of its own that is deleted after."""
+
+    def __init__(
+        self,
+        *,
+        agents: Sequence[MockAgent] = (),
+        faults: Sequence[Fault] = (),
+        lease: float = 2.0,
+        within: float = 30.0,
+        debug: bool = False,
+        **settings: Any,
+    ) -> None:
+        """The Redis of AGENTAINER_REDIS_URL, unless `settings` name one; else the embedded one."""
+        super().__init__(agents=agents, faults=faults, debug=debug, within=within)
+        ours = {"lease": lease, "progress": "off", "namespace": f"test-{new_key()[:12]}"}
+        self.stage = RedisStage(
+            load_settings(None, **{**ours, **settings}), self._runtime, lease=lease
+        )
+
+
+def _instance_of(workflow: Any) -> Any:
+    if not isinstance(workflow, type):
+        return workflow
+    code = code_of(workflow)
+    if code.required_arguments:
+        needed = ", ".join(code.required_arguments)
+        raise DefinitionError(
+            code.name, f"is made with arguments ({needed}): give an instance, not the class"
+        )
+    return workflow()
+
+
+def _decoded(inputs: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    return {name: decode(value) for name, value in inputs.items()}
+
+
+def _test_of(
+    condition: Until, runs: Sequence[LocalRun]
+) -> Callable[[LocalRun, e.Recorded | None], object]:
+    """What is asked of a run after each event, and before the first. Raises ValueError."""
+    if callable(condition):
+        return lambda run, _: condition(run)
+    if condition in e.EVENTS:
+        return lambda _, recorded: recorded is not None and recorded.type == condition
+    if any(condition in run.graph for run in runs):
+        return lambda run, _: run.view.step(condition).status != "pending"
+    try:
+        read = Condition(condition)
+    except ValueError as error:
+        names = ", ".join(dict.fromkeys(name for run in runs for name in run.graph))
+        raise ValueError(f"{error}; steps are {names}") from None
+    return lambda run, recorded: read.holds(recorded or run.events[-1], run.view)

@@ -1,0 +1,37 @@
+"""What a test puts in place for its workflows: agents that are played, and faults.
+
+One is in place for the runs that it is given to, or as a context manager for all within.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Self, TypeVar
+
+
+class Prop:
+    def __init__(self) -> None:
+        self._tokens: list[Token[tuple[Prop, ...]]] = []
+
+    def __enter__(self) -> Self:
+        self._tokens.append(_placed.set((self, *_placed.get())))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _placed.reset(self._tokens.pop())
+
+
+_placed: ContextVar[tuple[Prop, ...]] = ContextVar("placed", default=())
+
+P = TypeVar("P", bound=Prop)
+
+
+def placed(kind: type[P]) -> list[P]:
+    """Those of the context, innermost first."""
+    return [prop for prop in _placed.get() if isinstance(prop, kind)]
