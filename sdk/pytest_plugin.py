@@ -18,7 +18,9 @@ import pytest
 
 if TYPE_CHECKING:
     from ..core.definition import Definition
-    from .testing.engine import LocalEngine, LocalRun, RedisEngine
+    from .testing.local import LocalEngine
+    from .testing.real import RedisEngine
+    from .testing.runs import LocalRun
 
 SUFFIX = ".agflow"
 
@@ -75,7 +77,7 @@ def _debug() -> None:
 @pytest.fixture
 def flow() -> Generator[LocalEngine]:
     """An engine on virtual time, for the workflows of one test."""
-    from .testing.engine import LocalEngine
+    from .testing.local import LocalEngine
 
     with LocalEngine() as engine:
         yield engine
@@ -84,7 +86,7 @@ def flow() -> Generator[LocalEngine]:
 @pytest.fixture
 def flow_redis() -> Generator[RedisEngine]:
     """The same on a real Redis, in real time: that of AGENTAINER_REDIS_URL, else the embedded."""
-    from .testing.engine import RedisEngine
+    from .testing.real import RedisEngine
 
     with RedisEngine() as engine:
         yield engine
@@ -96,7 +98,7 @@ def pytest_runtest_setup() -> None:
 
 def _recent() -> list[LocalRun]:
     """The last runs of this test; nothing is imported to find that there are none."""
-    module = sys.modules.get(f"{__package__}.testing.engine")
+    module = sys.modules.get(f"{__package__}.testing.runs")
     return module.recent if module else []
 
 

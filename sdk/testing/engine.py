@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import msgspec
 
 from ...core import events as e
 from ...core.errors import DefinitionError, FlowError
-from ...core.ids import new_key
 from ...core.log import EventLog
 from ...core.payloads import decode
-from ...core.settings import Settings, load_settings
-from ...projections.conditions import Condition
+from ...core.settings import Settings
 from .. import client, forking
 from ..creation import trace_of
 from ..decorators import split_tags
@@ -28,28 +24,18 @@ from ..registry import code_of, init_of
 from ..task import Task
 from .agents import AgentCall, MockAgent, UnknownAgent
 from .faults import Fault, Staged
-from .loop import BEGINNING, Deadlock
+from .loop import Deadlock
 from .props import placed
 from .reader import Reader
-from .record import Effect, Graph, NotSo, WorkflowRun, event_line
+from .record import Effect, Graph, event_line
 from .roles import Roles
+from .runs import LocalRun, NeverHeld, Until, recent, test_of
 from .runtime import MockRuntime
-from .stages import RedisStage, Stage, VirtualStage
-
-#: What `until` takes: the name of a step or of a type of event, a condition as in
-#: `agentainer workflow replay --until`, or a function of the run.
-Until = str | Callable[["LocalRun"], object]
+from .stages import Stage
 
 #: Virtual seconds that a run may take before a test gives it up: a year.
 LONGEST = 366 * 86400.0
 
-
-class NeverHeld(NotSo):
-    """Raised when what a test waits for can no longer happen."""
-
-
-#: The runs that were started last, for who reports on a test.
-recent: deque[LocalRun] = deque(maxlen=3)
 
 _debugs = False
 
@@ -58,52 +44,6 @@ def debug_all() -> None:
     """Print each event of all engines that are made from now on."""
     global _debugs  # an option of the process
     _debugs = True
-
-
-class LocalRun(WorkflowRun):
-    """A run that a test has started; what it says is as of the last move of its engine."""
-
-    def __init__(self, engine: FlowEngine, reader: Reader) -> None:
-        super().__init__(reader)
-        self._engine = engine
-        self._reader = reader
-
-    def step(self) -> list[e.Recorded]:
-        """Go on by one transition: the events of it, none when the run can go no further."""
-        return self._engine.move([self], lambda _: True)
-
-    def until(self, condition: Until | None = None, *, within: float | None = None) -> Self:
-        """Go on until it holds; without a condition until the run has ended. Raises NeverHeld.
-
-        A step's name holds as soon as it is scheduled, a type of event when there is one. `within`
-        is how many seconds that may take.
-        """
-        self._engine.until(condition, self, within=within)
-        return self
-
-    def pause(self, *, freeze: bool = False) -> None:
-        """Start nothing new; with `freeze` running agents stand still. Raises Refused."""
-        self._give(lambda log, name: client.pause(log, name, freeze=freeze))
-
-    def resume(self) -> None:
-        """Go on after a pause. Raises Refused."""
-        self._give(lambda log, name: client.resume(log, name))
-
-    def cancel(self, reason: str = "") -> None:
-        """Stop its agents and end it. Raises Refused."""
-        self._give(lambda log, name: client.cancel(log, name, reason=reason))
-
-    def fork(self, **wish: Unpack[Changes]) -> LocalRun:
-        """Start a run that takes over what this one did and runs the rest, as `Handle.fork`."""
-        return self._engine.fork(self, wish)
-
-    def _give(self, command: Callable[[EventLog, str], Any]) -> None:
-        workflow = self.id
-        self._engine.stage.call(lambda log, _: command(log, workflow))
-        self._reader.catch_up()
-
-    def read_on(self) -> Iterator[e.Recorded]:
-        return self._reader.go_on()
 
 
 class FlowEngine:
@@ -193,7 +133,7 @@ class FlowEngine:
             raise FlowError("start a workflow first")
         if condition is None:
             return self._to_the_end(runs, within)
-        test = _test_of(condition, runs)
+        test = test_of(condition, runs)
         for one in runs:
             if test(one, None):
                 return one
@@ -381,58 +321,6 @@ class FlowEngine:
         self.close()
 
 
-class LocalEngine(FlowEngine):
-    """An engine on virtual time and a Redis in memory: nothing waits, all is the same each time."""
-
-    def __init__(
-        self,
-        *,
-        agents: Sequence[MockAgent] = (),
-        faults: Sequence[Fault] = (),
-        now: datetime | float = BEGINNING,
-        seed: int = 0,
-        lease: float = 5.0,
-        within: float = LONGEST,
-        debug: bool = False,
-        **settings: Any,
-    ) -> None:
-        """`now` is when it begins; names of runs follow from `seed`; a worker that died keeps its
-        tasks for `lease` seconds. `settings` are those of `AGENTAINER_…`, such as `slots=1`.
-        """
-        super().__init__(agents=agents, faults=faults, debug=debug, within=within)
-        moment = now.timestamp() if isinstance(now, datetime) else now
-        # Nobody dies but by the test, so nobody has to show that they live.
-        ours = load_settings({}, **{"lease": NEVER, "progress": "off", **settings})
-        stage = VirtualStage(ours, self._runtime, now=moment, seed=seed, lease=lease)
-        self.stage = stage
-        self._finalizer = weakref.finalize(self, stage.close)
-
-
-#: A lease that does not end, seconds.
-NEVER = 1e10
-
-
-class RedisEngine(FlowEngine):
-    """The same on a real Redis, in real time, in a namespace of its own that is deleted after."""
-
-    def __init__(
-        self,
-        *,
-        agents: Sequence[MockAgent] = (),
-        faults: Sequence[Fault] = (),
-        lease: float = 2.0,
-        within: float = 30.0,
-        debug: bool = False,
-        **settings: Any,
-    ) -> None:
-        """The Redis of AGENTAINER_REDIS_URL, unless `settings` name one; else the embedded one."""
-        super().__init__(agents=agents, faults=faults, debug=debug, within=within)
-        ours = {"lease": lease, "progress": "off", "namespace": f"test-{new_key()[:12]}"}
-        self.stage = RedisStage(
-            load_settings(None, **{**ours, **settings}), self._runtime, lease=lease
-        )
-
-
 def _instance_of(workflow: Any) -> Any:
     if not isinstance(workflow, type):
         return workflow
@@ -447,21 +335,3 @@ def _instance_of(workflow: Any) -> Any:
 
 def _decoded(inputs: dict[str, msgspec.Raw]) -> dict[str, Any]:
     return {name: decode(value) for name, value in inputs.items()}
-
-
-def _test_of(
-    condition: Until, runs: Sequence[LocalRun]
-) -> Callable[[LocalRun, e.Recorded | None], object]:
-    """What is asked of a run after each event, and before the first. Raises ValueError."""
-    if callable(condition):
-        return lambda run, _: condition(run)
-    if condition in e.EVENTS:
-        return lambda _, recorded: recorded is not None and recorded.type == condition
-    if any(condition in run.graph for run in runs):
-        return lambda run, _: run.view.step(condition).status != "pending"
-    try:
-        read = Condition(condition)
-    except ValueError as error:
-        names = ", ".join(dict.fromkeys(name for run in runs for name in run.graph))
-        raise ValueError(f"{error}; steps are {names}") from None
-    return lambda run, recorded: read.holds(recorded or run.events[-1], run.view)

@@ -1,20 +1,55 @@
-"""Run a workflow to its end, here and in milliseconds."""
+"""Engines on virtual time, and running a workflow to its end in milliseconds."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
 
 from ...core.errors import InputError
+from ...core.settings import load_settings
 from ..registry import code_of
 from .agents import MockAgent
-from .engine import LocalEngine, LocalRun
+from .engine import LONGEST, FlowEngine
 from .faults import Fault
+from .loop import BEGINNING
+from .runs import LocalRun
+from .stages import VirtualStage
 
+#: A lease that does not end, seconds.
+NEVER = 1e10
 #: What is not an input of the run.
 OPTIONS = ("agents", "faults", "debug")
+
+
+class LocalEngine(FlowEngine):
+    """An engine on virtual time and a Redis in memory: nothing waits, all is the same each time."""
+
+    def __init__(
+        self,
+        *,
+        agents: Sequence[MockAgent] = (),
+        faults: Sequence[Fault] = (),
+        now: datetime | float = BEGINNING,
+        seed: int = 0,
+        lease: float = 5.0,
+        within: float = LONGEST,
+        debug: bool = False,
+        **settings: Any,
+    ) -> None:
+        """`now` is when it begins; names of runs follow from `seed`; a worker that died keeps its
+        tasks for `lease` seconds. `settings` are those of `AGENTAINER_…`, such as `slots=1`.
+        """
+        super().__init__(agents=agents, faults=faults, debug=debug, within=within)
+        moment = now.timestamp() if isinstance(now, datetime) else now
+        # Nobody dies but by the test, so nobody has to show that they live.
+        ours = load_settings({}, **{"lease": NEVER, "progress": "off", **settings})
+        stage = VirtualStage(ours, self._runtime, now=moment, seed=seed, lease=lease)
+        self.stage = stage
+        self._finalizer = weakref.finalize(self, stage.close)
 
 
 def run_local(

@@ -6,18 +6,12 @@ import asyncio
 import contextvars
 import random
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from itertools import count
 from typing import Any, Protocol, TypeVar, cast
 
-import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
-from ...core import clock
 from ...core.clock import use_clock
-from ...core.embedded import ensure
 from ...core.ids import Origin, use_origin
 from ...core.keys import Keys
 from ...core.log import EventLog
@@ -163,71 +157,3 @@ def _in_thread(work: Callable[[], T]) -> T:
     if raised:
         raise raised[0]
     return ended[0]
-
-
-class RedisStage:
-    """A real Redis and a loop in a thread; time passes as it does."""
-
-    moves = True
-
-    def __init__(self, settings: Settings, runtime: Runtime, *, lease: float) -> None:
-        self.settings = settings
-        self._keys = Keys(settings.namespace)
-        self._stack = ExitStack()
-        self._portal: BlockingPortal = self._stack.enter_context(start_blocking_portal())
-        url = settings.redis_url or ensure(settings)
-        self._portal.call(self._open, url, runtime, lease)
-
-    async def _open(self, url: str, runtime: Runtime, lease: float) -> None:
-        self._log = EventLog(self.settings, url)
-        await self._log.open()
-        self._roles = Roles(self._log, runtime, lease=lease)
-        self._main = asyncio.get_running_loop().create_task(self._roles.run())
-
-    def now(self) -> float:
-        return clock.now()
-
-    def call(self, command: Command[T]) -> T:
-        return self._portal.call(lambda: command(self._log, self._roles))
-
-    def run_to(self, holds: Callable[[], bool], within: float, *, idle: bool) -> bool:
-        until = clock.monotonic() + within
-        while clock.monotonic() < until:
-            if self._main.done():
-                self._main.result()
-            if holds():
-                return True
-            time.sleep(0.005)
-        return False
-
-    def entries(self, workflow: str, after: int) -> list[Any]:
-        async def read() -> list[Any]:
-            wire = self._log.connection.wire
-            found: list[Any] = await wire.call(
-                "XRANGE", self._keys.events(workflow), f"({after}", "+"
-            )
-            return found
-
-        found: list[Any] = self._portal.call(read)
-        return found
-
-    def payloads(self, workflow: str) -> dict[str, bytes]:
-        key = self._keys.workflow(workflow, "blobs")
-        found: dict[bytes, bytes] = self._portal.call(self._log.redis.hgetall, key)
-        return {name.decode(): data for name, data in found.items()}
-
-    def definition(self, digest: str) -> bytes | None:
-        found = self._portal.call(self._log.redis.hget, self._keys.definitions, digest)
-        return cast("bytes | None", found)
-
-    def close(self) -> None:
-        self._portal.call(self._end)
-        self._stack.close()
-
-    async def _end(self) -> None:
-        self._main.cancel()
-        await asyncio.wait([self._main])
-        with anyio.move_on_after(5):
-            async for key in self._log.redis.scan_iter(match=f"{self.settings.namespace}*"):
-                await self._log.redis.unlink(key)
-        await self._log.close()

@@ -8,7 +8,7 @@ import pytest
 
 from agentainer_flow import Context, Refused, WorkflowCancelled, step, workflow
 from agentainer_flow.core.events import Recorded
-from agentainer_flow.sdk.testing.engine import Until
+from agentainer_flow.sdk.testing.runs import Until
 from agentainer_flow.testing import LocalEngine, NeverHeld, assert_that, mock_agent
 from tests.kit.workflows import Asks, SlowOne, Sums
 
