@@ -97,8 +97,10 @@ class MemoryConnection(AbstractConnection):
             if disconnect_on_error:
                 await self.disconnect(nowait=True)
             raise exceptions.TimeoutError(f"Timeout reading from {self._host_error()}") from None
-        except exceptions.ConnectionError:
-            await self.disconnect(nowait=True)
+        except BaseException:
+            # Who was cancelled leaves an answer on its way: the next command would get it.
+            if disconnect_on_error:
+                self._close()
             raise
         found = self._shown(reply, decodes=not disable_decoding)
         if isinstance(found, exceptions.ResponseError):
