@@ -136,7 +136,7 @@ class _Progress:
 
     def _look_after(self, spec: StepSpec, step: StepView) -> None:
         given_up = [index for index in step.failures if not self._retry(spec, step, index)]
-        if len(given_up) > _failures_allowed(spec, step):
+        if len(given_up) > _allowed(spec, step.total):
             self._fail_with(step, given_up[0])
         elif step.completed + len(given_up) == step.total:
             self.cache.items.pop(step.id, None)
@@ -188,6 +188,10 @@ class _Progress:
             found = binding.items(self.definition, spec, self.view, self.cache)
         except binding.NotItems as problem:
             self._fail(spec.id, None, e.Failure("NotItems", str(problem)), cause)
+            return
+        if _allowed(spec, len(found)) < 0:
+            text = f"more tasks are to succeed than there are items, which are {len(found):,}"
+            self._fail(spec.id, None, e.Failure("TooFewItems", text), cause)
             return
         args = _encode(binding.bind(self.definition, spec, self.view)).decode()
         if len(args) > JOINED:
@@ -265,8 +269,9 @@ def words_of(failure: e.Failure | None) -> set[str]:
     return words | ({f"exit:{failure.exit_code}"} if failure.exit_code is not None else set())
 
 
-def _failures_allowed(spec: StepSpec, step: StepView) -> int:
-    return spec.parallel.failures_allowed(step.total) if spec.parallel else 0
+def _allowed(spec: StepSpec, total: int) -> int:
+    """How many of its tasks may fail; below 0 it cannot succeed."""
+    return spec.parallel.failures_allowed(total) if spec.parallel else 0
 
 
 def _spread(*place: object) -> float:

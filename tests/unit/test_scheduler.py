@@ -222,3 +222,13 @@ def test_a_step_that_was_taken_over_is_done() -> None:
     decision = story.decide()
     assert decision.finish
     assert not decision.events
+
+
+def test_a_fan_out_that_cannot_reach_its_quorum_fails_at_once() -> None:
+    # With one item too few the engine gave up on the workflow; with none the step completed.
+    for items in (0, 1):
+        story = Fork(items, quorum=2)
+        assert story.advance() == ["step.failed fan"]
+        assert story.view.steps["fan"].error == e.Failure(
+            "TooFewItems", f"more tasks are to succeed than there are items, which are {items}"
+        )
