@@ -123,6 +123,7 @@ local function give_up(entry)
     .. record.host .. ' took it over"}}'
   append(log, 'job.failed', data, 'janitor', record.version)
   finish_job(log, job, record, 'job.failed', data)
+  redis.call('LREM', job_list(log.lane, record.host), 1, entry)
   close_log(log)
 end
 

@@ -409,6 +409,8 @@ async def test_agent_is_lost_when_no_launcher_of_its_host_comes(bench: Bench) ->
     assert isinstance(last.event, e.JobFailed)
     assert last.event.error.type == "lost"
     assert await claim_jobs(bench, "l/1") == []
+    # Its place in the line of a host that never came back stayed for ever.
+    assert await bench.log.redis.keys("flow:0:shared:jobs*") == []
 
 
 async def test_agent_that_was_taken_over_is_not_lost(bench: Bench) -> None:
