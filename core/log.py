@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import Any, Protocol
 
 import msgspec
@@ -195,11 +195,16 @@ class EventLog:
         return data
 
     async def settled(self, workflow: str, effect: str) -> tuple[str, str, str] | None:
-        """(job, event type, event data) of an agent that has ended, by the name of its effect."""
+        """(job, event type, event data) of an agent by the name of its effect; None: there is none.
+
+        The type is empty as long as it has not ended.
+        """
         key = self.keys.workflow(workflow, "effects")
         value: bytes | None = await self.connection.call(lambda: self.redis.hget(key, effect))
-        _, job, kind, data = [*(value or b"").decode().split(" ", 3), "", "", "", ""][:4]
-        return (job, kind, data) if kind else None
+        if value is None:
+            return None
+        _, job, kind, data = [*value.decode().split(" ", 3), "", ""][:4]
+        return job, kind, data
 
     async def status(self, workflow: str) -> str:
         """The status the scripts go by; empty when there is no such workflow."""
@@ -230,11 +235,14 @@ class EventLog:
         record = msgspec.json.decode(data) if data else {"token": None}
         return bool(record["token"] == token and record["state"] != "stopping")
 
-    async def active(self, partition: int, lane: str) -> list[str]:
-        """Ids of the workflows of a lane that have not ended."""
+    async def active(
+        self, partition: int, lane: str, *, besides: Collection[str] = ()
+    ) -> list[str]:
+        """Ids of the workflows of a lane that have not ended, without those of `besides`."""
         key = self.keys.flow(partition, "active")
-        names = await self.connection.call(lambda: self.redis.smembers(key))
-        return [name.decode() for name in names if await self._lane(name.decode()) == lane]
+        names: set[bytes] = await self.connection.call(lambda: self.redis.smembers(key))
+        others = sorted({name.decode() for name in names}.difference(besides))
+        return [name for name in others if await self._lane(name) == lane]
 
     async def _lane(self, workflow: str) -> str:
         key = self.keys.workflow(workflow, "meta")

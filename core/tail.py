@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from redis import exceptions
+
 from . import clock
 from .wire import Wire
 
@@ -28,12 +30,16 @@ class Tail:
         """(key, entries) of streams that have entries above the ids in `after`.
 
         Waits up to `block` seconds for the first, `BLOCK` unless told otherwise. Raises
-        redis.exceptions.RedisError.
+        redis.exceptions.RedisError, also once after the connection was cut between two reads:
+        Redis may have lost what was read.
         """
         seconds = clock.at_most(BLOCK) if block is None else block
         block_ms = 0 if seconds == math.inf else max(1, int(seconds * 1000))
         command = ["XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"]
+        connections = self._wire.connections
         answer = await self._wire.call(*command, *after, *after.values())
+        if connections not in (0, self._wire.connections):
+            raise exceptions.ConnectionError("it was cut between two reads")
         return [(key.decode(), [entry_of(raw) for raw in entries]) for key, entries in answer or ()]
 
     async def close(self) -> None:

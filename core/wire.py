@@ -45,6 +45,8 @@ class Wire:
         for option in ("max_connections", "timeout"):  # of pools
             self._options.pop(option, None)
         self._connection: AbstractConnection | None = None
+        #: How many there have been.
+        self.connections = 0
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         #: Calls without an answer yet, oldest first, and when they were made.
@@ -97,6 +99,7 @@ class Wire:
                 opening: Awaitable[None] = connection.connect()  # type: ignore[no-untyped-call]  # of redis-py
                 await opening
                 self._connection = connection
+                self.connections += 1
                 self._reading = asyncio.create_task(self._read(connection))
             return self._connection
 

@@ -115,15 +115,25 @@ class Engine:
         await self._projector.flush()
 
     async def _look_again(self) -> None:
-        """After Redis was away its logs may have lost their tails: compare what we hold."""
+        """After Redis was away its logs may have lost their tails: compare what we hold.
+
+        One that had ended may have to end again.
+        """
+        self._ended.clear()
         for held in self.holdings.all():
             async with held.alone():
                 await self._catch_up(held)
                 await self.advance([held])
+        await self._take_stock()
 
     async def _take_stock(self) -> None:
-        """Decide on every workflow that has not ended: the feed tells nothing of before."""
-        for workflow in await self._log.active(self.lane.partition, self.lane.name):
+        """Decide on every workflow that has not ended and that we do not hold.
+
+        The feed tells nothing of those that were there before it, or that it has lost.
+        """
+        known = {held.view.id for held in self.holdings.all()}
+        lane = self.lane
+        for workflow in await self._log.active(lane.partition, lane.name, besides=known):
             if held := await self._take(workflow, [], ""):
                 await self.advance([held])
                 held.release()

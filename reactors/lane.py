@@ -146,19 +146,20 @@ class Lane:
         Raises LaneLost.
         """
         tail = self._log.connection.tail()
-        noted, noted_at, was_away = position, anyio.current_time(), False
+        noted, noted_at = position, anyio.current_time()
         try:
             while True:
                 # After a burst its end is noted soon, so that the position tells how far we are.
                 block = None if position == noted else ACKNOWLEDGE
                 found = await self._read(tail, position, block)
                 if found is None:
-                    was_away = True
+                    # Where it is now: a Redis that lost writes may number the next ones anew.
+                    position = noted = await self.open_feed()
+                    yield Batch([], was_away=True)
                     continue
-                if found or was_away:
-                    yield Batch([decode_feed_entry(entry) for entry in found], was_away)
-                    was_away = False
-                    position = found[-1][0].decode() if found else position
+                if found:
+                    yield Batch([decode_feed_entry(entry) for entry in found])
+                    position = found[-1][0].decode()
                 if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
                     await self._acknowledge(position)
                     noted, noted_at = position, anyio.current_time()
@@ -167,7 +168,7 @@ class Lane:
                 await self._log.connection.drop(tail)
 
     async def _read(self, tail: Tail, position: str, block: float | None) -> list[Entry] | None:
-        """Entries above the position; None when Redis is away."""
+        """Entries above the position; None when Redis is away, or was."""
         try:
             answer = await tail.read({self._feed: position}, count=READ, block=block)
         except exceptions.RedisError as error:

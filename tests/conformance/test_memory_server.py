@@ -105,19 +105,6 @@ async def test_command_is_lost_or_its_answer(connection: Connection, server: Ser
     assert await connection.wire.call("MGET", "key", "counter") == [None, b"1"]
 
 
-async def test_answer_that_nobody_waits_for_is_nobody_elses(
-    connection: Connection, server: Server
-) -> None:
-    # The pool gave the connection to the next command, which got it.
-    server.faults = lambda session: Losing(b"", b"")
-    for steps in range(12):
-        cancelled = asyncio.create_task(connection.redis.echo("one"))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        cancelled.cancel()
-        assert await connection.redis.echo("two") == b"two"
-
-
 async def test_answers_come_in_order_whatever_is_delayed(
     connection: Connection, server: Server
 ) -> None:
