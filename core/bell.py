@@ -2,7 +2,8 @@
 
 An entry says that there is work (`task`, `job`) or brings news about a workflow (`stop` and
 `settled` of a job, `cancel` of a task). Missing one does no harm: after every reconnect and each
-`RECHECK` seconds all listeners look for themselves.
+`RECHECK` seconds all listeners look for themselves. After a reconnect they also hear that Redis
+was `away`: it may have lost its last writes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ RECHECK = 15.0
 #: Entries heard at once.
 HEARD = 1000
 
-#: Takes (kind, workflow, subject); kind is `recheck` when something may have been missed.
+#: Takes (kind, workflow, subject); kind is `recheck` when something may have been missed, and
+#: `away` before that when Redis was.
 Listener = Callable[[str, str, str], None]
 
 
@@ -50,9 +52,10 @@ class Bell:
         checked = anyio.current_time()
         try:
             while True:
-                if not await self._hear(tail) or anyio.current_time() - checked > clock.at_most(
-                    RECHECK
-                ):
+                is_back = not await self._hear(tail)
+                if is_back:
+                    self._tell("away", "", "")
+                if is_back or anyio.current_time() - checked > clock.at_most(RECHECK):
                     self._tell("recheck", "", "")
                     checked = anyio.current_time()
         finally:

@@ -90,12 +90,14 @@ class Launcher:
             memory_bytes=self._capacity.memory_bytes,
             name=name,
         )
-        #: Jobs claimed and not yet done with; capacity is taken from the claim on.
-        self._taken = 0
+        #: Workflow and job of each claim that is not done with; capacity is taken from it on.
+        self._taken: list[tuple[str, str]] = []
         #: There may be jobs that the last claim had no room for, and the one that is next then.
         self._is_short = False
         self._awaited: AwaitedJob | None = None
         self._emptied = anyio.Event()
+        #: Redis was away, and may have lost the ends of jobs.
+        self._was_away = False
         #: By workflow and job.
         self._running: dict[tuple[str, str], _Running] = {}
         self._claims = 0
@@ -136,6 +138,8 @@ class Launcher:
                 self._wake.set()
             case "settled" if self._awaits(workflow, subject):
                 self._wake.set()
+            case "away":
+                self._was_away = True
             case "recheck" if self._tasks:
                 self._wake.set()
                 self._tasks.start_soon(self._look_again)
@@ -159,11 +163,18 @@ class Launcher:
     async def _claim_forever(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             self._wake = anyio.Event()
+            if self._was_away:
+                await self._compare()
             claimed, token = await self._claim()
             for job in claimed:
                 tasks.start_soon(self._take, job, token)
             if not claimed:
                 await self._wake.wait()
+
+    async def _compare(self) -> None:
+        """Hand back jobs that are ours again, as Redis lost how they had ended."""
+        self._was_away = False
+        await self._session.hand_back_others([f"{one}|{job}" for one, job in self._taken])
 
     async def _claim(self) -> tuple[list[ClaimedJob], str]:
         """Claim what there is room for, and jobs of this host also without; (jobs, token)."""
@@ -174,7 +185,7 @@ class Launcher:
             want = self._capacity.free_slots(self)
             answer = await self._ask(token, want)
             for job in answer.jobs:
-                self._taken += 1
+                self._taken.append((job.workflow, job.job))
                 self._capacity.take(memory_bytes=job.memory_bytes)
             if want:  # without a slot nobody looked at the line
                 self._stand_in_line(answer.awaited)
@@ -206,7 +217,7 @@ class Launcher:
         try:
             await self._run_job(job, token)
         finally:
-            self._taken -= 1
+            self._taken.remove((job.workflow, job.job))
             self._capacity.give(memory_bytes=job.memory_bytes)
             if not self._taken:
                 self._emptied.set()

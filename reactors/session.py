@@ -6,7 +6,7 @@ when it falls silent the janitor hands them on, and a role that stops hands them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import anyio
 import msgspec
@@ -78,6 +78,12 @@ class Session:
                 about=about,
             )
             await anyio.sleep(lease / 3)
+
+    async def hand_back_others(self, kept: Collection[str]) -> None:
+        """Let others claim what it is said to hold and does not; see `Scripts.hand_back_others`."""
+        hand_back = self._log.scripts.hand_back_others
+        while any(await hand_back(self._partition, session=self.name, kept=kept)):
+            pass
 
     async def hand_back(self) -> None:
         """End it: others may claim at once what it held. Nothing may be claimed under it after."""

@@ -70,7 +70,9 @@ class AsyncAgent:
     async def status(self) -> str:
         """`running`, or how it ended: `succeeded`, `failed`, `cancelled`."""
         settled = await self._task.log.settled(self._task.workflow, self._effect)
-        return settled[1].removeprefix("job.") if settled and settled[0] == self.id else "running"
+        if settled is None or settled[0] != self.id or not settled[1]:
+            return "running"
+        return settled[1].removeprefix("job.")
 
 
 class Agent:

@@ -43,6 +43,10 @@ class Bodies:
     def __len__(self) -> int:
         return len(self._running)
 
+    def tasks(self) -> list[Task]:
+        """Those that have not ended."""
+        return [body.task for body in self._running]
+
     async def run(self) -> None:
         """Host them until cancelled."""
         await self._runners.run()

@@ -174,12 +174,17 @@ class Task:
         return decode(stands.encode())
 
     async def outcome(self, job: str, effect: str) -> tuple[str, str]:
-        """Wait until the agent has settled; (event type, event data as JSON)."""
+        """Wait until the agent has settled; (event type, event data as JSON).
+
+        Raises ClaimLost when the agent is not there any more.
+        """
         while True:
             self.check()
             event = self.news.expect(self.workflow, job)
             settled = await self.log.settled(self.workflow, effect)
-            if settled and settled[0] == job:
+            if settled is None or settled[0] != job:  # Redis lost that it was asked for
+                self.lose()
+            if settled[1]:
                 return settled[1], settled[2]
             with anyio.move_on_after(clock.at_most(RECHECK)):
                 await event.wait()

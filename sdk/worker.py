@@ -98,6 +98,8 @@ class Worker:
         self._drained = anyio.Event()
         #: There may be tasks to take.
         self._is_hungry = True
+        #: Redis may say that we have tasks which we do not have.
+        self._is_unsure = False
         self._wake = anyio.Event()
         bell.listen(self._hear)
         capacity.listen(self._hear_of_room)
@@ -143,6 +145,8 @@ class Worker:
                 self._news.tell(workflow, subject)
             case "cancel":
                 self._bodies.revoke(workflow, subject)
+            case "away":  # it may have lost how tasks ended
+                self._is_unsure = True
             case "recheck":
                 self._is_hungry = True
                 self._wake.set()
@@ -158,12 +162,16 @@ class Worker:
         if outcome:
             at = clock.monotonic() if self._log.instruments else 0.0
             self._endings.append(Ending(body, outcome, at))
+        else:  # its claim was lost, or Redis lost what it had asked for
+            self._is_unsure = True
         self._capacity.give()
         self._wake.set()
         self._look_drained()
 
     async def _take_turns(self) -> None:
         while True:
+            if self._is_unsure:
+                await self._compare()
             endings, self._endings = self._endings[:SETTLED], self._endings[SETTLED:]
             want = self._reserve() if self._is_hungry else 0
             if endings or want:
@@ -171,6 +179,13 @@ class Worker:
             else:
                 self._wake = anyio.Event()
                 await self._wake.wait()
+
+    async def _compare(self) -> None:
+        """Hand back the tasks that Redis says we have, and we do not."""
+        self._is_unsure = False
+        ended = [ending.body.task for ending in self._endings]
+        kept = [f"{x.workflow}|{x.step}|{x.index}" for x in [*self._bodies.tasks(), *ended]]
+        await self._session.hand_back_others(kept)
 
     def _reserve(self) -> int:
         """Slots for the next claim. As long as there are none we stay hungry, and are told."""

@@ -6,11 +6,16 @@
 -- be what kills its workers. Jobs keep their id: the next launcher on that host finds the container.
 --
 -- A process that stops hands back what it holds by the same code, for the one session that it names;
--- nothing speaks against its tasks then, so that does not count as a loss.
+-- nothing speaks against its tasks then, so that does not count as a loss. One that goes on names what it
+-- has (`kept`): a Redis that lost its last writes may say that it has more.
 --
--- call: host_lease_ms (how long agents wait for a launcher of their host), limit (entries), max_losses (optional), session (the only one to take from, optional)
+-- call: host_lease_ms (how long agents wait for a launcher of their host), limit (entries), max_losses (optional),
+--       session (the only one to take from, optional), kept {"<workflow>|<step>|<index>" or "<workflow>|<job>": true}
+--       (with session, optional)
 -- reply: {tasks, jobs, lanes} (counts of what was taken back; call again while any is above 0)
 local counts = { 0, 0, 0 }
+
+local function is_kept(place) return call.kept and call.kept[place] end
 
 local function fail_poison(log, step, lease)
   append(log, 'task.failed', task_json(step, lease.index, lease.attempt)
@@ -34,15 +39,18 @@ local function requeue(log, step, lease)
 end
 
 local function take_tasks(log, session, step)
+  local before = counts[1]
   for _, value in ipairs(redis.call('HVALS', workflow_key(log.id, 'leased:' .. step))) do
     local lease = parse_lease(value)
-    if lease.session == session and counts[1] < call.limit then
+    local is_taken = lease.session == session and not is_kept(log.id .. '|' .. step .. '|' .. lease.index)
+    if is_taken and counts[1] < call.limit then
       counts[1] = counts[1] + 1
       release_task(log, step, lease)
       if call.max_losses and losses_of(lease) >= call.max_losses then fail_poison(log, step, lease)
       else requeue(log, step, lease) end
     end
   end
+  if counts[1] == before then return end
   join_ring(log)
   ring_once(log.lane, 'task')
 end
@@ -51,8 +59,10 @@ local function take_jobs(log, session)
   local jobs = redis.call('HGETALL', workflow_key(log.id, 'jobs'))
   for i = 1, #jobs, 2 do
     local record = cjson.decode(jobs[i + 1])
-    if record.token ~= '' and string.match(record.token, '^(.*)/') == session then
+    local holder = string.match(record.token, '^(.*)/')
+    if holder == session and not is_kept(log.id .. '|' .. jobs[i]) then
       counts[2] = counts[2] + 1
+      count_claim(session, log.id .. '|', -1)
       record.token = ''
       if record.state ~= 'stopping' then record.state = 'orphaned' end
       save_job(log.id, jobs[i], record)
@@ -60,7 +70,6 @@ local function take_jobs(log, session)
       redis.call('ZADD', flow_key('orphans'), now + call.host_lease_ms, log.id .. ' ' .. jobs[i])
     end
   end
-  redis.call('HDEL', flow_key('session:' .. session), log.id .. '|')
 end
 
 local function take_session(session)
@@ -74,6 +83,7 @@ local function take_session(session)
     if log then close_log(log) end
     if counts[1] >= call.limit then return end
   end
+  if call.kept then return end
   redis.call('DEL', key)
   memory.deltas[key] = nil
   redis.call('ZREM', flow_key('sessions'), session)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .caller import Caller, decode
 
 #: How long agents whose launcher is gone wait for another one of their host, ms.
@@ -68,6 +70,17 @@ class LaneScripts(Caller):
         """End a session: what it holds is free at once. Returns as `sweep`; call until all 0."""
         call = {"session": session, "limit": limit, "host_lease_ms": HOST_LEASE_MS}
         return [int(count) for count in decode(await self._run("sweep", partition, **call))]
+
+    async def hand_back_others(
+        self, partition: int, *, session: str, kept: Iterable[str], limit: int = 1000
+    ) -> list[int]:
+        """Free what a session is said to hold besides these, and let it go on; call until all 0.
+
+        They are named `<workflow>|<step>|<index>` or `<workflow>|<job>`.
+        """
+        call = {"session": session, "limit": limit, "host_lease_ms": HOST_LEASE_MS}
+        answer = await self._run("sweep", partition, **call, kept=dict.fromkeys(kept, True))
+        return [int(count) for count in decode(answer)]
 
     async def acknowledge(
         self, partition: int, *, lane: str, token: str, feed: str, group: str, id: str

@@ -291,6 +291,13 @@ async def hand_back(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def hand_back_others(bench: Bench, scripts: Scripts) -> Any:
+    await bench.queue(0, 1)
+    await bench.claim(2)
+    return await scripts.hand_back_others(0, session="s", kept=["w1|a|1"])
+
+
+@case
 async def acknowledge(bench: Bench, scripts: Scripts) -> Any:
     feed = bench.log.keys.feed(0)
     await bench.log.redis.xgroup_create(feed, "engine", id="0", mkstream=True)
@@ -629,6 +636,7 @@ SECOND_ANSWERS: dict[str, Any] = {
     "turn__settles": [("w1", "a", 0)],
     "sweep": [0, 0, 0],
     "hand_back": [0, 0, 0],
+    "hand_back_others": [0, 0, 0],
     "project": 0,
     "delete": Missing(),
     "follow_feed": False,
@@ -722,7 +730,7 @@ async def test_lost_reply_leaves_what_one_call_leaves(
 
 
 def test_every_script_has_a_case() -> None:
-    found = {name for name, x in vars(Scripts).items() if inspect.iscoroutinefunction(x)}
+    found = {name for name, _ in inspect.getmembers(Scripts, inspect.iscoroutinefunction)}
     public = {name for name in found if not name.startswith("_")}
     assert {name.partition("__")[0] for name in CASES} == public
 
