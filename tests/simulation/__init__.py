@@ -1,0 +1,1 @@
+"""The whole system on virtual time under faults that follow from a seed; `bin/simulate` runs it."""

@@ -1,0 +1,161 @@
+"""The ways from nodes to Redis, and Redis itself as the plan has it: slow, cut, away, forgetful."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING
+
+from agentainer_flow.core.memory import Server, Session
+from agentainer_flow.core.memory.values import Args, Failure, Reply
+from tests.chaos.proxy import SIGHTS
+
+from .lives import LIFE, Life
+from .plan import CallFault
+
+if TYPE_CHECKING:
+    from .world import World
+
+#: Functions are called `<library>_<script>`, libraries after their content.
+FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
+
+
+class Network:
+    def __init__(self, world: World, server: Server, url: str) -> None:
+        self.url = url
+        self.server = server
+        self._world = world
+        self._chance = Random(f"network/{world.plan.seed}")
+        self._calls: dict[tuple[str, str, int], list[CallFault]] = {}
+        for fault in world.plan.calls:
+            place = (fault.node, fault.script, fault.call)
+            self._calls.setdefault(place, []).append(fault)
+        #: Calls that each node has made of each script, and of all ("").
+        self.made: Counter[tuple[str, str]] = Counter()
+        self._ways: dict[Life, list[Way]] = {}
+        #: Until when nothing passes, by life.
+        self._parted: dict[Life, float] = {}
+        #: How far Redis' clock is off, s.
+        self.shift_s = 0.0
+        server.faults = self._connect
+
+    def _connect(self, session: Session) -> Way | None:
+        life = LIFE.get()
+        if life is None:
+            return None
+        if life.is_dead:
+            raise asyncio.CancelledError  # it is on its way out
+        way = Way(self, life, session)
+        self._ways.setdefault(life, []).append(way)
+        return way
+
+    def end(self, life: Life) -> None:
+        """Nothing that this life sends gets anywhere any more."""
+        self.cut(life)
+
+    def cut(self, life: Life) -> None:
+        for way in self._ways.pop(life, []):
+            way.session.cut()
+
+    def part(self, life: Life, for_s: float) -> None:
+        self._parted[life] = self._world.loop.time() + for_s
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        self._calls.clear()
+
+    async def take_away(self, for_s: float, *, lost: int) -> None:
+        """Redis is away for a while, and comes back without the last writes."""
+        self.server.go_away()
+        await asyncio.sleep(for_s)
+        if lost:
+            self._world.seen["writes lost"] += lost
+            self.server.lose(lost)
+        self.server.come_back()
+        self._world.seen["Redis away"] += 1
+
+    def shift_clock(self, by_s: float) -> None:
+        self.shift_s += by_s
+
+    def faults_of(self, life: Life, script: str) -> list[CallFault]:
+        """Those of the call that this life makes now."""
+        found: list[CallFault] = []
+        for kind in ("", script):
+            self.made[(life.node, kind)] += 1
+            found += self._calls.pop((life.node, kind, self.made[(life.node, kind)]), [])
+        return found
+
+    async def travel(self, life: Life) -> None:
+        """Take the time of a way."""
+        lot = self._chance.random()
+        if lot < 0.02:
+            await asyncio.sleep(0.05 * self._chance.random())
+        elif lot < 0.2:
+            await asyncio.sleep(0.002 * self._chance.random())
+        if (left_s := self._parted.get(life, 0.0) - self._world.loop.time()) > 0:
+            await asyncio.sleep(left_s)
+
+    def strike(self, fault: CallFault, life: Life, script: str) -> None:
+        """Note a fault, and kill the node if that is what it is."""
+        self._world.seen[fault.kind] += 1
+        self._world.story.tell(f"fault: {fault.kind} of {script}, call {fault.call} of {life}")
+        if fault.kind in ("crash_before", "crash_after"):
+            self._world.crash(life, fault.for_s)
+
+    def hear(self, life: Life, script: str, reply: Reply) -> None:
+        """Count what a script answered."""
+        self._world.story.trace(repr((life.node, script, reply)).encode())
+        if isinstance(reply, bytes):
+            for scripts, pattern, sight in SIGHTS:
+                if script in scripts and (times := len(pattern.findall(reply))):
+                    self._world.seen[sight] += times
+
+
+class Way:
+    """One connection of one life of a node."""
+
+    def __init__(self, network: Network, life: Life, session: Session) -> None:
+        self.session = session
+        self._network = network
+        self._life = life
+        #: Of the call that is under way.
+        self._script = ""
+        self._after: list[CallFault] = []
+
+    async def before(self, command: Args) -> None:
+        network, life = self._network, self._life
+        await network.travel(life)
+        found = FUNCTION.fullmatch(command[1]) if command[0] == b"FCALL" else None
+        self._script = found[1].decode() if found else ""
+        self._after = []
+        if not self._script:
+            return
+        for fault in network.faults_of(life, self._script):
+            match fault.kind:
+                case "crash_before" | "lose_call":
+                    network.strike(fault, life, self._script)
+                    raise ConnectionError
+                case "delay":
+                    network.strike(fault, life, self._script)
+                    await asyncio.sleep(fault.for_s)
+                case "double":
+                    network.strike(fault, life, self._script)
+                    with suppress(Failure):  # a library that is not loaded yet
+                        network.server.run(command)
+                case _:
+                    self._after.append(fault)
+
+    async def after(self, command: Args, reply: Reply) -> None:
+        network, life = self._network, self._life
+        if self._script:
+            network.hear(life, self._script, reply)
+        for fault in self._after:
+            network.strike(fault, life, self._script)
+            if fault.kind == "delay_reply":
+                await asyncio.sleep(fault.for_s)
+            else:
+                raise ConnectionError
+        await network.travel(life)

@@ -1,0 +1,76 @@
+"""What really happened outside of Redis: bodies that ran, functions called, agents that worked.
+
+A missing fence is invisible in the log, which other guards protect; here it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import msgspec
+
+from agentainer_flow import AsyncContext, Context
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """A body that began, or a function that `context.run` called."""
+
+    at_ms: float
+    workflow: str
+    step: str
+    index: int
+    attempt: int
+    #: The claim that it ran under.
+    token: str
+    #: Of a function, by its name.
+    name: str = ""
+
+
+class Container(msgspec.Struct):
+    """An agent as it really was. Times are ms; 0 as long as it did not come to that."""
+
+    workflow: str
+    job: str
+    host: str
+    created_ms: float
+    #: How often it was set going.
+    starts: int = 0
+    started_ms: float = 0
+    ended_ms: float = 0
+    removed_ms: float = 0
+    #: The host was lost with it.
+    is_lost: bool = False
+
+
+class Recorder:
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
+        self.bodies: list[Ran] = []
+        self.calls: list[Ran] = []
+        self.containers: list[Container] = []
+        #: Whole sentences about what cannot be.
+        self.complaints: list[str] = []
+
+    def complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    @contextmanager
+    def body(self, context: AsyncContext | Context) -> Generator[None]:
+        self.bodies.append(self._ran(context))
+        yield
+
+    def once(self, context: AsyncContext | Context, name: str, answer: int) -> int:
+        """What `context.run` is to call once."""
+        self.calls.append(self._ran(context, name))
+        return answer
+
+    def _ran(self, context: AsyncContext | Context, name: str = "") -> Ran:
+        token = context._task.token  # pyright: ignore[reportPrivateUsage] - users have no use for it
+        place = (context.workflow_id, context.step_id, context.index, context.attempt)
+        return Ran(self._now_ms(), *place, token, name)
+
+    def created(self, workflow: str, job: str, host: str) -> Container:
+        container = Container(workflow, job, host, self._now_ms())
+        self.containers.append(container)
+        return container
