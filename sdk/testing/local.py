@@ -46,7 +46,7 @@ class LocalEngine(FlowEngine):
         super().__init__(agents=agents, faults=faults, debug=debug, within=within)
         moment = now.timestamp() if isinstance(now, datetime) else now
         # Nobody dies but by the test, so nobody has to show that they live.
-        ours = load_settings({}, **{"lease": NEVER, "progress": "off", **settings})
+        ours = load_settings({}, **{"lease": NEVER, **settings, "partitions": 1})
         stage = VirtualStage(ours, self._runtime, now=moment, seed=seed, lease=lease)
         self.stage = stage
         self._finalizer = weakref.finalize(self, stage.close)

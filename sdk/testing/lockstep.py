@@ -23,7 +23,7 @@ _current: contextvars.ContextVar[_Body | None] = contextvars.ContextVar("body", 
 
 
 class LockStep(Threads):
-    """The threads of one virtual loop, each of which ends with its body."""
+    """The threads of one virtual loop."""
 
     def submit(self, body: Callable[[], Any], done: Done) -> None:
         context = contextvars.copy_context()
@@ -42,6 +42,34 @@ class LockStep(Threads):
         return result
 
 
+class _Hand(threading.Thread):
+    """A thread that runs one body after the other; starting one costs more than most bodies do."""
+
+    def __init__(self) -> None:
+        super().__init__(name="agentainer step", daemon=True)
+        self._work: Callable[[], None] | None = None
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def begin(self, work: Callable[[], None]) -> None:
+        self._work = work
+        if self.is_alive():
+            self._gate.release()
+        else:
+            self.start()
+
+    def run(self) -> None:
+        while work := self._work:
+            self._work = None  # whoever waits here holds on to nothing
+            work()
+            del work
+            self._gate.acquire()
+
+
+#: Those of the process that have nothing to do.
+_idle: list[_Hand] = []
+
+
 class _Body:
     """A plain body, and the thread that it runs in."""
 
@@ -56,7 +84,7 @@ class _Body:
         self._body = body
         self._done = done
         self._context = context
-        self._thread: threading.Thread | None = None
+        self._hand: _Hand | None = None
         #: Released by who passes the baton: to the body, to the loop.
         self._to_body, self._to_loop = threading.Lock(), threading.Lock()
         self._to_body.acquire()
@@ -69,23 +97,22 @@ class _Body:
     def go_on(self, answer: asyncio.Task[Any] | None = None) -> None:
         """On the loop: let the body run until it ends or waits for something."""
         self._wish, self._answer = None, answer
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._context.run, args=(self._run,), name="agentainer step", daemon=True
-            )
-            self._thread.start()
+        if self._hand is None:
+            self._hand = _idle.pop() if _idle else _Hand()
+            self._hand.begin(self._run)
         else:
             self._to_body.release()
         self._to_loop.acquire()
         if self._wish is None:
+            _idle.append(self._hand)
             self._done(*self._end)
         else:
             self._wish().add_done_callback(self.go_on)
 
     def _run(self) -> None:
-        _current.set(self)
+        self._context.run(_current.set, self)
         try:
-            self._end = (self._body(), None)
+            self._end = (self._context.run(self._body), None)
         except BaseException as raised:  # SystemExit of a body ends its task, not the thread
             self._end = (None, as_result(raised))
         self._to_loop.release()

@@ -40,10 +40,11 @@ class RedisEngine(FlowEngine):
     ) -> None:
         """The Redis of AGENTAINER_REDIS_URL, unless `settings` name one; else the embedded one."""
         super().__init__(agents=agents, faults=faults, debug=debug, within=within)
-        ours = {"lease": lease, "progress": "off", "namespace": f"test-{new_key()[:12]}"}
-        self.stage = RedisStage(
-            load_settings(None, **{**ours, **settings}), self._runtime, lease=lease
+        namespace = f"test-{new_key()[:12]}"
+        ours = load_settings(
+            None, **{"lease": lease, "namespace": namespace, **settings, "partitions": 1}
         )
+        self.stage = RedisStage(ours, self._runtime, lease=lease)
 
 
 class RedisStage:
