@@ -65,6 +65,7 @@ class FlowEngine:
         self.faults = list(faults)
         self.debug = debug or _debugs
         self.runs: list[LocalRun] = []
+        self._instances: dict[str, object] = {}
         self._within = within
         self._placed_agents: list[MockAgent] = []
         self._placed_faults: list[Fault] = []
@@ -81,14 +82,20 @@ class FlowEngine:
 
         async def create(log: EventLog, roles: Roles) -> str:
             prepared = client.prepare(code, init_of(instance), given, log.settings, tags=tags)
-            staged = Staged(instance, code, self._find_fault, roles.lose_worker)
             trace = trace_of(prepared.workflow, prepared.traceparent, log.settings)
             roles.serve(code)
-            inputs: dict[str, Any] = _decoded(prepared.inputs)
-            roles.keep(prepared.workflow, Run(staged, inputs, trace=trace))
+            known: dict[str, Any] = _decoded(prepared.inputs)
+            self._keep(roles, prepared.workflow, Run(instance, known, trace=trace))
             return await client.create(log, prepared)
 
         return self._follow(self.stage.call(create))
+
+    def _keep(self, roles: Roles, workflow: str, run: Run) -> None:
+        """Have the steps of a workflow be methods of this instance, which meet with faults."""
+        instance: object = run.instance
+        self._instances[workflow] = instance
+        staged = Staged(instance, code_of(type(instance)), self._find_fault, roles.lose_worker)
+        roles.keep(workflow, Run(staged, run.inputs, trace=run.trace))
 
     def run(self, workflow: Any, **inputs: Any) -> LocalRun:
         """Start a run and go on until it has ended, well or not."""
@@ -102,13 +109,20 @@ class FlowEngine:
             planned = await forking.plan(log, source, wanted)
             return await forking.fork(log, planned, wanted)
 
-        return self._follow(self.stage.call(fork))
+        forked = self._follow(self.stage.call(fork))
+        known = Run(self._instances[source], forked.inputs, trace=forked.view.trace)
+
+        async def keep(_: EventLog, roles: Roles) -> None:
+            self._keep(roles, forked.id, known)
+
+        self.stage.call(keep)
+        return forked
 
     def _follow(self, workflow: str) -> LocalRun:
         run = LocalRun(self, Reader(self.stage, workflow))
         self.runs.append(run)
         recent.append(run)
-        self._take(run)
+        self.take([run])
         return run
 
     # Move
@@ -203,6 +217,8 @@ class FlowEngine:
             if what:
                 text = f"{what} can no longer come: nothing is left to happen"
                 raise NeverHeld(text, *runs) from None
+        finally:
+            self.take(one for one in self.runs if one not in runs)
         return happened
 
     def _run_to(self, holds: Callable[[], bool], within: float, *, idle: bool = False) -> bool:
@@ -222,8 +238,9 @@ class FlowEngine:
                 self._say(run, recorded)
                 yield run, recorded
 
-    def _take(self, run: LocalRun) -> None:
-        for _ in self._news([run]):
+    def take(self, runs: Iterable[LocalRun]) -> None:
+        """Take in what has happened in these runs."""
+        for _ in self._news(runs):
             pass
 
     def _say(self, run: LocalRun, recorded: e.Recorded) -> None:

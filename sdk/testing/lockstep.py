@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ class LockStep(Threads):
         if self._loop.is_closed():
             raise ClaimLost("the worker that ran this step has stopped")
         body = _current.get()
-        if body is None:
+        if body is None or body.hand is not threading.current_thread():
             raise FlowError(
                 "a thread that a step has started cannot use the step's context on virtual time: "
                 "do that in the step itself, or test it on a real Redis (the fixture flow_redis)"
@@ -66,8 +67,9 @@ class _Hand(threading.Thread):
             self._gate.acquire()
 
 
-#: Those of the process that have nothing to do.
+#: Those of the process that have nothing to do. A process that is forked has no threads.
 _idle: list[_Hand] = []
+os.register_at_fork(after_in_child=_idle.clear)
 
 
 class _Body:
@@ -84,7 +86,7 @@ class _Body:
         self._body = body
         self._done = done
         self._context = context
-        self._hand: _Hand | None = None
+        self.hand: _Hand | None = None
         #: Released by who passes the baton: to the body, to the loop.
         self._to_body, self._to_loop = threading.Lock(), threading.Lock()
         self._to_body.acquire()
@@ -97,14 +99,14 @@ class _Body:
     def go_on(self, answer: asyncio.Task[Any] | None = None) -> None:
         """On the loop: let the body run until it ends or waits for something."""
         self._wish, self._answer = None, answer
-        if self._hand is None:
-            self._hand = _idle.pop() if _idle else _Hand()
-            self._hand.begin(self._run)
+        if self.hand is None:
+            self.hand = _idle.pop() if _idle else _Hand()
+            self.hand.begin(self._run)
         else:
             self._to_body.release()
         self._to_loop.acquire()
         if self._wish is None:
-            _idle.append(self._hand)
+            _idle.append(self.hand)
             self._done(*self._end)
         else:
             self._wish().add_done_callback(self.go_on)

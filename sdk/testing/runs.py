@@ -70,7 +70,7 @@ class LocalRun(WorkflowRun):
     def _give(self, command: Callable[[EventLog, str], Any]) -> None:
         workflow = self.id
         self._engine.stage.call(lambda log, _: command(log, workflow))
-        self._reader.catch_up()
+        self._engine.take([self])
 
     def read_on(self) -> Iterator[e.Recorded]:
         return self._reader.go_on()

@@ -121,11 +121,8 @@ class VirtualStage:
 
     def close(self) -> None:
         if not self._loop.is_closed():
-            self._drive(self._end)
+            self._drive(self._loop.end)
             self._stack.close()
-
-    def _end(self) -> None:
-        self._loop.end()
 
     def _drive(self, work: Callable[[], T]) -> T:
         """Run the loop: here, or in a thread where another loop runs here already."""

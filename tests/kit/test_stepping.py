@@ -9,7 +9,7 @@ import pytest
 from agentainer_flow import Context, Refused, WorkflowCancelled, step, workflow
 from agentainer_flow.core.events import Recorded
 from agentainer_flow.sdk.testing.runs import Until
-from agentainer_flow.testing import LocalEngine, NeverHeld, assert_that, mock_agent
+from agentainer_flow.testing import LocalEngine, NeverHeld, assert_that, fail, mock_agent
 from tests.kit.workflows import Asks, SlowOne, Sums
 
 
@@ -143,6 +143,12 @@ def test_several_runs_at_once(flow: LocalEngine) -> None:
     assert flow.last is slow
 
 
+def test_who_is_not_waited_for_is_up_to_date_too(flow: LocalEngine) -> None:
+    other, run = flow.start(Sums, numbers=[1]), flow.start(SlowOne)
+    run.until()
+    assert other.result == 2
+
+
 def test_limits_hold(flow: LocalEngine) -> None:
     most = 0
 
@@ -162,6 +168,9 @@ def test_a_fork_takes_over_what_was_done(flow: LocalEngine) -> None:
     fork = source.fork(step="total")
     assert fork.until().result == 12
     assert_that(fork).ran("double").never("task.started", step="double").ran("total", times=1)
+
+    with fail("total", error="in the fork"):
+        assert_that(source.fork(step="total").until()).failed(step="total", match="in the fork")
 
 
 def test_settings_are_those_of_the_engine() -> None:
