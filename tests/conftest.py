@@ -92,6 +92,13 @@ def redis_url() -> Iterator[str]:
 MEMORY = "memory://test"
 
 
+@pytest.fixture(scope="session", params=find_programs(), ids=str)
+def real_redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Redis of every program here in turn."""
+    with _running(request.param) as url:
+        yield url
+
+
 @pytest.fixture(scope="session", params=[*find_programs(), MEMORY], ids=str)
 def each_redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A Redis of every program here in turn, and the one in memory; a file of tests makes it its

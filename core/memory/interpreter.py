@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, cast
 
 from .database import Database
-from .table import COMMANDS, find
+from .table import COMMANDS
 from .values import Args, Failure, Reply, Status
 
 MISSING = (
@@ -92,19 +92,21 @@ class Interpreter:
 
     def _send(self, name: Any = None, *given: Any) -> Any:
         """A command from Lua; its answer as sandbox.lua takes it."""
-        for one in given:
-            if type(one) is not bytes:
-                given = tuple(map(_argument, given))
-                break
         try:
+            for one in given:
+                if type(one) is not bytes:
+                    given = tuple(map(_argument, given))
+                    break
             return self._to_lua(self._apply(name, given))
         except Failure as failure:
             return None, failure.text.encode()
 
     def _apply(self, name: Any, args: Args) -> Reply:
-        found = COMMANDS.get(name)
-        if found is None or not found.takes(len(args)):
-            found = find(_argument(name), args)
+        found = COMMANDS.get(name) or COMMANDS.get(_argument(name).upper())
+        if found is None:
+            raise Failure("ERR Unknown Redis command called from script")
+        if not found.takes(len(args)):
+            raise Failure("ERR Wrong number of args calling Redis command from script")
         db = self._db
         if db is None or found.name in _FORBIDDEN:
             raise Failure("ERR This Redis command is not allowed from script")

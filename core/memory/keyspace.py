@@ -170,6 +170,8 @@ def rename(db: Database, args: Args) -> Reply:
 
 @command("COPY", 2, None, writes=True)
 def copy_(db: Database, args: Args) -> Reply:
+    if args[0] == args[1]:
+        raise Failure("ERR source and destination objects are the same")
     value = db.look(args[0])
     replaces = b"REPLACE" in (word.upper() for word in args[2:])
     if value is None or (db.look(args[1]) is not None and not replaces):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from .database import Database
 from .stream_commands import shown
-from .stream_groups import position, read_again, read_new, reading_group
-from .streams import Stream, id_text, parse_id
+from .stream_groups import read_again, read_new, reading_group
+from .streams import FIRST, Id, Stream, id_text, parse_id
 from .table import command, syntax_error
 from .values import Args, Failure, Reply, integer
 
@@ -32,11 +32,8 @@ class Reading:
 
     def fixed(self, db: Database) -> Reading:
         """The same with ids in place of `$`, which means what comes from now on."""
-        ids = [
-            id_text(_last(db, key)) if entry == b"$" else entry
-            for key, entry in zip(self.keys, self.ids, strict=True)
-        ]
-        return replace(self, ids=ids)
+        places = self._places(db)
+        return replace(self, ids=[b">" if place is None else id_text(place) for place in places])
 
     def command(self) -> Args:
         """The same as a command that does not wait."""
@@ -50,41 +47,38 @@ class Reading:
     def read(self, db: Database) -> Reply:
         """Entries of streams that have some; nil when there are none."""
         found: list[Reply] = []
-        for key, entry in zip(self.keys, self.ids, strict=True):
-            if self.group is None:
-                entries = self._of_stream(db, key, entry)
-            else:
-                entries = self._of_group(db, key, entry, self.group)
+        for key, place in zip(self.keys, self._places(db), strict=True):
+            entries = self._of_group(db, key, place) if self.group else self._new(db, key, place)
             if entries is not None:
                 found.append([key, entries])
         return found or None
 
-    def _of_stream(self, db: Database, key: bytes, entry: bytes) -> Reply:
-        stream = db.find(key, Stream)
-        if stream is None or entry == b"$":
-            return None
-        if entry == b"+":
-            return shown(stream, stream.ids[-1:]) if stream.ids else None
-        ids = stream.after(parse_id(entry), self.count)
-        return shown(stream, ids) if ids else None
+    def _places(self, db: Database) -> list[Id | None]:
+        """Above which id each stream is read; None: what nobody in the group has read."""
+        return [self._place(db, key, text) for key, text in zip(self.keys, self.ids, strict=True)]
 
-    def _of_group(self, db: Database, key: bytes, entry: bytes, group_name: bytes) -> Reply:
-        stream, group = reading_group(db, key, group_name)
-        after = position(entry)
-        if after is None:
+    def _place(self, db: Database, key: bytes, text: bytes) -> Id | None:
+        if self.group:
+            reading_group(db, key, self.group)
+            return None if text == b">" else parse_id(text)
+        stream = db.read(key, Stream)
+        return stream.last if text == b"$" else parse_id(text)
+
+    def _new(self, db: Database, key: bytes, place: Id | None) -> Reply:
+        stream = db.read(key, Stream)
+        return shown(stream, stream.after(place or FIRST, self.count)) or None
+
+    def _of_group(self, db: Database, key: bytes, place: Id | None) -> Reply:
+        stream, group = reading_group(db, key, self.group or b"")
+        if place is None:
             ids = read_new(db, stream, group, self.consumer, self.count, noack=self.noack)
-            return shown(stream, ids) if ids else None
+            return shown(stream, ids) or None
         group.consumer(self.consumer, db.now).seen = db.now
-        ids = read_again(group, self.consumer, after, self.count)
+        ids = read_again(group, self.consumer, place, self.count)
         return [
             [id_text(entry), list(fields) if (fields := stream.entries.get(entry)) else None]
             for entry in ids
         ]
-
-
-def _last(db: Database, key: bytes) -> tuple[int, int]:
-    stream = db.find(key, Stream)
-    return stream.last if stream else (0, 0)
 
 
 def reading_of(name: bytes, args: Args) -> Reading:

@@ -20,14 +20,19 @@ class _Trim:
 
     def __init__(self, words: list[bytes]) -> None:
         """Take the words off the front."""
-        self._by = words.pop(0).upper()
+        self._length: int | None = None
+        self._first = FIRST
+        self._most: int | None = None
+        kind = words.pop(0).upper()
         about = bool(words) and words[0] in (b"~", b"=") and words.pop(0) == b"~"
         if not words:
             raise syntax_error()
-        self._threshold = words.pop(0)
-        self._most: int | None = None
-        if self._by == b"MAXLEN" and integer(self._threshold) < 0:
-            raise Failure("ERR The MAXLEN argument must be >= 0.")
+        if kind == b"MINID":
+            self._first = parse_id(words.pop(0))
+        else:
+            self._length = integer(words.pop(0))
+            if self._length < 0:
+                raise Failure("ERR The MAXLEN argument must be >= 0.")
         if len(words) >= 2 and words[0].upper() == b"LIMIT":
             if not about:
                 raise Failure("ERR syntax error, LIMIT cannot be used without the special ~ option")
@@ -35,10 +40,10 @@ class _Trim:
             del words[:2]
 
     def cut(self, stream: Stream) -> int:
-        if self._by == b"MAXLEN":
-            surplus = len(stream.ids) - integer(self._threshold)
+        if self._length is None:
+            surplus = bisect_left(stream.ids, self._first)
         else:
-            surplus = bisect_left(stream.ids, parse_id(self._threshold))
+            surplus = len(stream.ids) - self._length
         return stream.cut(surplus if self._most is None else min(surplus, self._most))
 
 
@@ -55,10 +60,10 @@ def xadd(db: Database, args: Args) -> Reply:
     if len(words) < 3 or len(words) % 2 == 0:
         raise Failure("ERR wrong number of arguments for 'xadd' command")
     stream = db.find(key, Stream)
-    if stream is None and not makes:
-        return None
     found = stream or Stream()
     entry = found.add(words[0], words[1:], db.now)
+    if stream is None and not makes:
+        return None
     if stream is None:
         db.put(key, found)
     if trim:
@@ -82,8 +87,10 @@ def xtrim(db: Database, args: Args) -> Reply:
 @command("XDEL", 2, None, writes=True)
 def xdel(db: Database, args: Args) -> Reply:
     stream = db.find(args[0], Stream)
+    if stream is None:
+        return 0
     ids = [parse_id(text) for text in args[1:]]
-    return sum(stream.delete(entry) for entry in ids) if stream else 0
+    return sum(stream.delete(entry) for entry in ids)
 
 
 @command("XLEN", 1)
@@ -97,13 +104,15 @@ def _range(db: Database, args: Args, low: bytes, high: bytes, *, backwards: bool
     if len(args) > 3:
         if len(args) != 5 or args[3].upper() != b"COUNT":
             raise syntax_error()
-        most = max(integer(args[4]), 0)
+        most = integer(args[4])
     first, last = lowest(low), highest(high)
     stream = db.find(args[0], Stream)
     if stream is None:
         return []
+    if most == 0:
+        return None
     ids = stream.between(first, last)[:: -1 if backwards else 1]
-    return shown(stream, ids[:most])
+    return shown(stream, ids if most is None or most < 0 else ids[:most])
 
 
 @command("XRANGE", 3, 5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from .database import Database
 from .streams import (
     FIRST,
-    LAST,
     Group,
     Id,
     Pending,
@@ -137,10 +136,11 @@ def read_again(group: Group, consumer: bytes, after: Id, most: int | None) -> li
 
 @command("XACK", 3, None, writes=True)
 def xack(db: Database, args: Args) -> Reply:
+    group = db.read(args[0], Stream).groups.get(args[1])
+    if group is None:
+        return 0
     ids = [parse_id(text) for text in args[2:]]
-    stream = db.find(args[0], Stream)
-    group = stream.groups.get(args[1]) if stream else None
-    return sum(group.pending.pop(entry, None) is not None for entry in ids) if group else 0
+    return sum(group.pending.pop(entry, None) is not None for entry in ids)
 
 
 @command("XPENDING", 2, None)
@@ -225,8 +225,3 @@ def xautoclaim(db: Database, args: Args) -> Reply:
 
 def _claimed(stream: Stream, entry: Id, *, names_only: bool) -> Reply:
     return id_text(entry) if names_only else [id_text(entry), list(stream.entries[entry])]
-
-
-def position(text: bytes) -> Id | None:
-    """Where a reader of a group begins; None: at what nobody has read."""
-    return None if text == b">" else LAST if text == b"+" else parse_id(text)

@@ -73,7 +73,7 @@ class Stream:
             return (now, 0) if now > last_ms else _next(self.last)
         if wanted.endswith(b"-*"):
             ms = parse_id(wanted[:-2])[0]
-            return (ms, last_sequence + 1) if ms == last_ms else (ms, int(ms == 0))
+            return (ms, last_sequence + 1) if ms == last_ms else (ms, 0)
         return parse_id(wanted)
 
     def between(self, low: Id, high: Id) -> list[Id]:

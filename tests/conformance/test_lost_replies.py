@@ -7,7 +7,6 @@ hold the same, key by key, apart from times.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..integration.bench import LANE, Bench, change, job
 from ..integration.bench import claim as bench_claim
 from ..integration.bench import commit as bench_commit
 from ..integration.bench import settle as bench_settle
+from .contents import contents
 from .losing import Losing, losing_way
 
 pytestmark = pytest.mark.anyio
@@ -683,35 +683,7 @@ async def play(name: str, log: EventLog, scripts: Scripts) -> tuple[Any, dict[st
     await bench.create()
     await bench.own()
     answer = await CASES[name](bench, scripts)
-    return answer, await contents(log.redis)
-
-
-async def contents(redis: Any) -> dict[str, Any]:
-    """All keys: whether they end, and what they hold, apart from times."""
-    keys = [key.decode() for key in await redis.keys()]
-    return {key: (await redis.ttl(key) != -1, await content(redis, key)) for key in keys}
-
-
-async def content(redis: Any, key: str) -> Any:
-    match (await redis.type(key)).decode():
-        case "hash":
-            return {name: timeless(value) for name, value in (await redis.hgetall(key)).items()}
-        case "stream":
-            entries = await redis.xrange(key)
-            return [{**fields, b"ts": b""} for _, fields in entries]
-        case "zset":
-            members = await redis.zrange(key, 0, -1, withscores=True)
-            return {name: score > 0 for name, score in members}
-        case "list":
-            return await redis.lrange(key, 0, -1)
-        case "set":
-            return await redis.smembers(key)
-        case _:
-            return await redis.get(key)
-
-
-def timeless(value: bytes) -> bytes:
-    return re.sub(rb"\d{13}", b"(ms)", value)
+    return answer, await contents(log.connection.wire)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -54,6 +54,15 @@ globals.math = {}
 for name, value in pairs(math) do globals.math[name] = value end
 globals.math.random, globals.math.randomseed = nil, nil
 globals._G = globals
+
+-- What fails is told by its text.
+local function tell(done, problem, ...)
+  if not done and type(problem) == 'table' then return done, problem.err end
+  return done, problem, ...
+end
+
+function globals.pcall(...) return tell(pcall(...)) end
+
 function globals.loadstring(text, name)
   local chunk, problem = loadstring(text, name)
   return chunk and setfenv(chunk, globals), problem
@@ -90,7 +99,7 @@ end
 local function explain(problem)
   local level = 2
   local place = getinfo(level, 'Sl')
-  while place and (place.what == 'C' or place.source == '@sandbox') do
+  while place and (place.what == 'C' or place.what == 'tail' or place.source == '@sandbox') do
     level = level + 1
     place = getinfo(level, 'Sl')
   end
