@@ -81,7 +81,7 @@ async def create_run(log: EventLog, run: NewRun, *, lane: str = SHARED) -> Comma
         "state": run.state,
     }
     outcome = await command(log, run.workflow, events, **guard)
-    if isinstance(outcome, Undefined):
+    while isinstance(outcome, Undefined):  # again, should Redis lose it meanwhile
         await log.put_definition(run.definition)
         outcome = await command(log, run.workflow, events, **guard)
     return outcome
