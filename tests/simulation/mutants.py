@@ -12,12 +12,6 @@ MUTANTS = [
         "local owns = true",
     ),
     Mutant(
-        "the engine of a turn need not own the lane",
-        "turn.lua",
-        "#decisions > 0 and owns_lane(call.lane, call.engine.token)",
-        "#decisions > 0",
-    ),
-    Mutant(
         "a commit that comes again is made again",
         "parts/committing.lua",
         "if log.commit == decision.commit then",
@@ -30,35 +24,11 @@ MUTANTS = [
         "elseif false then",
     ),
     Mutant(
-        "the last event of a run is written on what the engine has not seen",
-        "parts/committing.lua",
-        "if ended(log) or (decision.version and decision.version ~= log.version) then",
-        "if ended(log) then",
-    ),
-    Mutant(
         "whoever settles a task needs no claim of it",
         "parts/settling.lua",
         "if not value or string.sub(value, 1, #token + 1) ~= token .. ' ' then return nil end\n"
         "  return string.match(value, '^%d+', #token + 2)",
         "if not value then return nil end\n  return string.match(value, '^%S+ (%d+)')",
-    ),
-    Mutant(
-        "effects need no claim of the task",
-        "parts/leases.lua",
-        "return lease.token == token and lease or nil",
-        "return lease",
-    ),
-    Mutant(
-        "whoever settles an agent needs no claim of it",
-        "settle_job.lua",
-        "if not record or record.token ~= call.token then",
-        "if not record then",
-    ),
-    Mutant(
-        "a claim of tasks whose reply was lost is made anew",
-        "parts/claiming.lua",
-        "if redis.call('HGET', flow_key('claims'), call.session) == claim.token then",
-        "if false then",
     ),
     Mutant(
         "a claim of agents whose reply was lost is made anew",
@@ -73,22 +43,10 @@ MUTANTS = [
         "local first = nil",
     ),
     Mutant(
-        "a change of state that comes again is made again",
-        "state.lua",
-        "if last[1] == call.token and last[2] == call.write then",
-        "if false then",
-    ),
-    Mutant(
         "a timer is noted and never due",
         "parts/timers.lua",
         "redis.call('ZADD', timer_key(log.lane), due, log.id .. '|' .. name)",
         "",
-    ),
-    Mutant(
-        "timers do not run on after a pause",
-        "append.lua",
-        "resume_timers(log)\n",
-        "\n",
     ),
     Mutant(
         "agents held back in a pause are forgotten",
@@ -101,12 +59,6 @@ MUTANTS = [
         "parts/claiming.lua",
         "if log and log.status == 'running' then",
         "if log then",
-    ),
-    Mutant(
-        "agents of a paused workflow are launched",
-        "claim_jobs.lua",
-        "if log and log.status == 'paused' then",
-        "if false then",
     ),
     Mutant(
         "tasks of a step that was cancelled keep their leases",
@@ -163,18 +115,6 @@ MUTANTS = [
         "if false then\n",
     ),
     Mutant(
-        "an engine that lost its lane moves its position on",
-        "acknowledge.lua",
-        "string.match(owner, ' (.*)$') ~= call.token",
-        "false",
-    ),
-    Mutant(
-        "an older document replaces a newer one",
-        "project.lua",
-        "tonumber(known[2] or 0) >= one.version",
-        "false",
-    ),
-    Mutant(
         "a step completes when all but one of its tasks have",
         "reactors.scheduler:_Progress._look_after",
         "elif step.completed + len(given_up) == step.total:",
@@ -187,23 +127,10 @@ MUTANTS = [
         "if self.decision.queue or not self._retry(spec, step, index)]",
     ),
     Mutant(
-        "the position is noted before what was read is dealt with",
-        "reactors.lane:Lane.batches",
-        "                if found:\n",
-        "                if found:\n"
-        "                    await self._acknowledge(found[-1][0].decode())\n",
-    ),
-    Mutant(
         "documents of a run that has ended are not written",
         "reactors.engine:Engine._end",
         "await self._projector.write(last)\n    if scope",
         "pass\n    if scope",
-    ),
-    Mutant(
-        "after Redis was away only what is in memory is looked at",
-        "reactors.engine:Engine._look_again",
-        "    await self._take_stock()",
-        "    pass",
     ),
     Mutant(
         "what has ended stays so, whatever Redis lost",
@@ -236,28 +163,9 @@ MUTANTS = [
         "list",
     ),
     Mutant(
-        "a container is removed before its end is recorded",
-        "reactors.launcher:Launcher._carry_out",
-        "    if await self._record_outcome(launch, token, outcome):\n",
-        "    await runtime.remove(launch)\n"
-        "    if await self._record_outcome(launch, token, outcome):\n",
-    ),
-    Mutant(
         "containers that a dead launcher left are not removed",
         "reactors.leftovers:remove_ended",
         "await runtime.remove(launch)",
-        "pass",
-    ),
-    Mutant(
-        "a launcher does not ask whether an agent may begin",
-        "core.log:EventLog.may_begin",
-        'return bool(record["token"] == token and record["state"] != "stopping")',
-        "return True",
-    ),
-    Mutant(
-        "a task whose claim was lost goes on as if it had it",
-        "sdk.task:Task.lose",
-        "raise ClaimLost(self._lost_text)",
         "pass",
     ),
 ]

@@ -31,7 +31,7 @@ from .story import Story
 #: Faults of calls end so long after the last timed fault, s.
 BUSY_S = 8.0
 #: Every workflow has to have ended so long after the last fault, s.
-PATIENCE_S = 60.0
+PATIENCE_S = 45.0
 #: As a job whose host is gone is waited for, and a bit.
 HOST_S = 75.0
 
@@ -128,6 +128,7 @@ class World:
         self.network.calm()
         if scope.cancelled_caught:
             self.problems.append(f"not everything has ended {self._patience():.0f} s later")
+            return
         self.story.tell("every workflow has ended")
         with anyio.move_on_after(self._patience()):
             while not self._is_at_rest():  # noqa: ASYNC110 it tells nobody
