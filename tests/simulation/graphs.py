@@ -105,9 +105,6 @@ class Graph(msgspec.Struct, frozen=True, omit_defaults=True):
         needed = {name for step in self.steps for name in (*step.after, step.over)}
         return [step.id for step in self.steps if step.id not in needed]
 
-    def has(self, kind: type[Act]) -> bool:
-        return any(isinstance(act, kind) for step in self.steps for act in step.acts)
-
 
 def number_of(*parts: object) -> int:
     return zlib.crc32(repr(parts).encode())

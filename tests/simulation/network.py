@@ -52,10 +52,6 @@ class Network:
         self._ways.setdefault(life, []).append(way)
         return way
 
-    def end(self, life: Life) -> None:
-        """Nothing that this life sends gets anywhere any more."""
-        self.cut(life)
-
     def cut(self, life: Life) -> None:
         for way in self._ways.pop(life, []):
             way.session.cut()

@@ -38,10 +38,6 @@ class Member:
         self._lives = 0
         self._main: asyncio.Task[None] | None = None
         self._stop = anyio.Event()
-        #: What is left of former lives, until it has ended.
-        self._dying: list[asyncio.Task[None]] = []
-        #: It is not started again.
-        self.is_over = False
 
     @property
     def is_alive(self) -> bool:
@@ -104,10 +100,9 @@ class Member:
         if main is None or life.is_dead:
             return
         life.is_dead = True
-        self._world.network.end(life)
+        self._world.network.cut(life)
         self._world.loop.thaw(life)
         main.cancel()
-        self._dying.append(main)
         self._main = None
         self._world.story.tell(f"{life} dies")
 
@@ -118,10 +113,6 @@ class Member:
             await asyncio.wait([main])
             self.life.is_dead = True
             self._main = None
-
-    async def bury(self) -> None:
-        if self._dying:
-            await asyncio.wait(self._dying)
 
 
 def skewed(clock: Clock, by_s: float) -> Clock:
