@@ -99,7 +99,8 @@ def append(db: Database, args: Args) -> Reply:
 
 @command("INCRBY", 2, writes=True)
 def incrby(db: Database, args: Args) -> Reply:
-    total = integer(db.find(args[0], bytes) or b"0") + integer(args[1])
+    held = db.find(args[0], bytes)
+    total = integer(b"0" if held is None else held) + integer(args[1])
     if not -(2**63) <= total < 2**63:
         raise Failure("ERR increment or decrement would overflow")
     db.values[args[0]] = b"%d" % total

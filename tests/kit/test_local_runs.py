@@ -58,7 +58,7 @@ def test_hours_take_no_time() -> None:
 
 
 def test_a_day_of_waiting_needs_no_more_events() -> None:
-    @workflow(name="waits")
+    @workflow(name="waits_a_day")
     class Waits:
         @step()
         def wait(self, context: Context) -> None:

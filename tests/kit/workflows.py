@@ -44,7 +44,7 @@ class SlowOne:
         return (await context.now()).isoformat()
 
 
-@workflow(name="asks")
+@workflow(name="asks_an_agent")
 class Asks:
     """A step that asks an agent."""
 

@@ -27,7 +27,12 @@ FAILED = [
 ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25,
+    derandomize=True,  # bin/simulate searches
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(plans)
 def test_no_plan_does_harm(plan: Plan) -> None:
     outcome = simulate(plan)
