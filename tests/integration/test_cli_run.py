@@ -87,7 +87,8 @@ def test_agents_never_take_more_than_their_slots(cli: Command) -> None:
     lines = cli("workflow", "events", "last", "--json").stdout.splitlines()
     kinds = [json.loads(line)["type"] for line in lines]
     steps = [{"job.launched": 1, "job.succeeded": -1}.get(kind, 0) for kind in kinds]
-    assert max(itertools.accumulate(steps)) == 2
+    assert steps.count(1) == steps.count(-1) == 6
+    assert max(itertools.accumulate(steps)) <= 2
 
 
 def test_log_lines_leave_stdout_to_the_result(cli: Command) -> None:

@@ -13,7 +13,7 @@ from .run import simulate
 from .sightings import missing
 
 #: Seeds of one test, and the longest that it may take, s.
-SEEDS, SECONDS = 750, 55.0
+SEEDS, SECONDS = 750, 35.0
 #: Runs that it takes to meet everything but what is rare.
 ENOUGH = 250
 
