@@ -119,8 +119,8 @@ class TraceReactor:
         if not answer:
             return None
         spans: list[Span] = []
+        began = process_time()
         for raw in answer[0][1]:
-            began = process_time()
             if b"w" in raw[1]:
                 spans += await self._spans(decode_feed_entry(raw))
             while len(spans) >= MOST:
