@@ -46,7 +46,7 @@ def test_generated_requests_find_nothing_to_complain_about(scene: Scene) -> None
         *(str(SCHEMATHESIS), "--config-file", str(ROOT / "tests" / "schemathesis.toml")),
         *("run", f"{url}/openapi.json"),
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
-        *("--max-examples", "5", "--seed", "7", "--generation-database", "none"),
+        *("--max-examples", "8", "--seed", "7", "--generation-database", "none"),
     ]
     done = subprocess.run(command, cwd=scene.folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-8000:]

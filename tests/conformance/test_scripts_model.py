@@ -635,7 +635,7 @@ def test_any_order_of_calls_keeps_what_must_hold(each_redis_url: str) -> None:
     run_state_machine_as_test(
         Machine,
         settings=hypothesis_settings(
-            max_examples=30 if each_redis_url.startswith("memory") else 10,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -42,6 +42,17 @@ class Chatty(Workflow):
         return context.deploy_agent("talker", image="any", command=f"echo I am {item}").wait()
 
 
+@workflow(name="meeting")
+class Meeting(Workflow):
+    @step()
+    @parallel(over="items")
+    def meet(self, context: Context, item: object, folder: str) -> object:
+        """Agents that end some time after two of them have begun."""
+        begun = f"{folder}/begun"
+        meeting = f"echo >> {begun}; until [ $(wc -l < {begun}) -ge 2 ]; do sleep 0.02; done"
+        return context.deploy_agent("member", image="any", command=f"{meeting}; sleep 0.3").wait()
+
+
 @workflow(name="gated")
 class Gated(Workflow):
     @step()
