@@ -56,7 +56,8 @@ def project(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch)
 
 def pytest_in(project: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "agentainer_flow.sdk.pytest_plugin", *arguments],
+        # No summary: it repeats whole messages where the environment says CI.
+        [sys.executable, "-m", "pytest", "-rN", "-p", "agentainer_flow.sdk.pytest_plugin", *arguments],
         cwd=project,
         env={**os.environ, "COLUMNS": "120", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,

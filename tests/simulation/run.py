@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -125,12 +126,16 @@ def _logs_counted() -> Generator[Counter[str]]:
         said[SAID.get(name, name)] += 1
         raise structlog.DropEvent
 
-    known = structlog.get_config()
-    structlog.configure(processors=[count])
+    known = structlog.get_config() if structlog.is_configured() else None
+    structlog.configure(
+        processors=[count], wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET)
+    )
     try:
         yield said
     finally:
-        structlog.configure(**known)
+        structlog.reset_defaults()
+        if known:
+            structlog.configure(**known)
 
 
 @contextmanager
