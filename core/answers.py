@@ -93,7 +93,8 @@ class Commit(msgspec.Struct, omit_defaults=True):
     version: int | None = None
     #: Nothing is left to decide on what the engine knows: its commit is no news to it.
     is_whole: bool = False
-    #: In a turn: (version, digest) that the engine knows, and the number of results that follow.
+    #: (version, digest) of the log that it was decided on, and in a turn the number of results that
+    #: follow.
     seen: tuple[int, str] | None = None
     settled: int | None = None
 

@@ -333,6 +333,7 @@ class Engine:
             decision.status,
             held.view.version if is_exact else None,
             decision.is_whole,
+            (held.view.version, held.view.digest),
         )
 
     async def _commit(self, proposals: list[Proposal]) -> list[Held]:

@@ -70,8 +70,8 @@ class Hops:
             return None
         held.take_now()
         commit = self._engine.commit_of(held, decision)
-        commit.seen, commit.settled = (view.version, view.digest), 1
-        commit.version = None  # `seen` says more
+        commit.settled = 1
+        commit.version = None  # in a turn `seen` is exact
         return Hop(held, result, decision, commit)
 
     def _decide(self, held: Held, trial: WorkflowView) -> Decision | None:

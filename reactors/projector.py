@@ -95,6 +95,7 @@ class Projector:
         return {
             "id": view.id,
             "version": view.version,
+            "digest": view.digest,
             "status": view.status,
             "document": encode(whole).decode(),
             "steps": [encode(step).decode() for step in whole.steps],
@@ -116,7 +117,7 @@ class Projector:
             return {}
         self._snapshots[view.id] = view.version
         data = encode_snapshot(view).decode()
-        return {"snapshot": {"digest": view.digest, "view": data, "schema": SNAPSHOT_SCHEMA}}
+        return {"snapshot": {"view": data, "schema": SNAPSHOT_SCHEMA}}
 
     def _lifetimes(self, view: WorkflowView, definition: Definition) -> dict[str, object]:
         settings = self._log.settings

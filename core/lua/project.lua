@@ -1,11 +1,12 @@
 -- Write the documents of workflows, those of each all of one version, and snapshots of long ones.
 --
 -- Several processes may hold a view of a workflow; a document only ever moves forward, and so does a
--- snapshot. Each is written with its version and the schema number of who wrote it. With the last
+-- snapshot. A view of a log that was rolled back since is not written: nothing would follow that is
+-- newer. Each is written with its version and the schema number of who wrote it. With the last
 -- version the keys get the lifetime that the end of a workflow gives them.
 --
--- call: workflows [{id, version, status, document, steps [JSON…], jobs {step: [job…]}, created (ms), schema,
---       [snapshot {digest, view (JSON), schema}],
+-- call: workflows [{id, version, digest, status, document, steps [JSON…], jobs {step: [job…]}, created (ms), schema,
+--       [snapshot {view (JSON), schema}],
 --       [log_ttl_ms, state_ttl_ms, logs [job…], is_archived] (at the end)}…]
 -- reply: number of workflows that were written
 
@@ -19,21 +20,24 @@ local function keep_snapshot(one, log_version)
   local key = workflow_key(one.id, 'snapshot')
   local known = tonumber(redis.call('HGET', key, 'v') or 0)
   if known >= one.version and known <= log_version then return end
-  redis.call('HSET', key, 'v', one.version, 'dg', one.snapshot.digest, 'p', one.snapshot.schema,
+  redis.call('HSET', key, 'v', one.version, 'dg', one.digest, 'p', one.snapshot.schema,
     'view', one.snapshot.view)
 end
 
 local function write(one)
   local meta = workflow_key(one.id, 'meta')
-  local known = redis.call('HMGET', meta, 'v', 'doc_v', 'doc_status')
-  if not known[1] or tonumber(known[2] or 0) >= one.version then return 0 end
+  local known = redis.call('HMGET', meta, 'v', 'doc_v', 'doc_status', 'dg')
+  local version = tonumber(known[1] or 0)
+  if tonumber(known[2] or 0) >= one.version then return 0 end
+  local is_behind = one.version < version and not one.log_ttl_ms
+  if not is_behind and (one.version ~= version or one.digest ~= known[4]) then return 0 end
   redis.call('SET', workflow_key(one.id), one.document)
   redis.call('DEL', workflow_key(one.id, 'steps'))
   redis.call('RPUSH', workflow_key(one.id, 'steps'), unpack(one.steps))
   for step, jobs in pairs(one.jobs) do add_jobs(one.id, step, jobs) end
   list_by_status(one.id, known[3] or nil, one.status, one.created)
   redis.call('HSET', meta, 'doc_v', one.version, 'doc_p', one.schema, 'doc_status', one.status)
-  if one.snapshot then keep_snapshot(one, tonumber(known[1])) end
+  if one.snapshot then keep_snapshot(one, version) end
   if one.log_ttl_ms then let_expire(one) end
   return 1
 end

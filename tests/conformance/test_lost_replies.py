@@ -327,6 +327,7 @@ async def project(bench: Bench, scripts: Scripts) -> Any:
     documents: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {"a": ["a-0-x"]}}
     ends: dict[str, Any] = {"log_ttl_ms": 60_000, "state_ttl_ms": 60_000, "logs": []}
     ended = {"id": "w1", "version": 2, "status": "completed", "created": 1, "schema": "1.1"}
+    ended["digest"] = (await bench.log.read("w1"))[-1].digest
     return await scripts.project(0, [{**ended, **documents, **ends}])
 
 

@@ -320,9 +320,10 @@ class Machine(RuleBasedStateMachine):
             return
         document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
         document["schema"] = "1.1"
-        document |= {"id": name, "status": flow.status}
+        digest = self.do(self.log.read(name))[-1].digest
+        document |= {"id": name, "status": flow.status, "version": self.version(flow)}
         for _ in range(2):
-            self.do(self.scripts.project(0, [{**document, "version": self.version(flow)}]))
+            self.do(self.scripts.project(0, [{**document, "digest": digest}]))
         listed = self.do(self.log.redis.zscore(f"flow:0:workflows:{flow.status}", name))
         assert listed is not None
 
