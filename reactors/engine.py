@@ -25,6 +25,7 @@ from redis import exceptions
 from ..core import clock
 from ..core import events as e
 from ..core.answers import Appended, Commit, CommitOutcome, Conflict, Duplicate, Fenced
+from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog, FeedEntry
 from ..projections.snapshots import load_view
 from ..projections.workflow import ALL, Gap, RolledBack, WorkflowView, apply, check_follows, fold
@@ -41,6 +42,8 @@ log = structlog.get_logger()
 COMMITTED = 2000
 #: Longest time that the last documents of a workflow hold up who is to stop, seconds.
 FAREWELL = 5.0
+#: What is no fault of the workflow that was being dealt with.
+NOT_ITS_FAULT = (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError)
 #: Ended workflows remembered, so that echoes of their last events cost no look at the log.
 REMEMBERED = 10_000
 
@@ -122,8 +125,8 @@ class Engine:
         self._ended.clear()
         for held in self.holdings.all():
             async with held.alone():
-                await self._catch_up(held)
-                await self.advance([held])
+                if await self._catch_up(held):
+                    await self.advance([held])
         await self._take_stock()
 
     async def _take_stock(self) -> None:
@@ -180,7 +183,7 @@ class Engine:
     async def _take(self, workflow: str, events: list[e.Recorded], previous: str) -> Held | None:
         """Bring a workflow up to date, and hold it for ourselves.
 
-        A log that cannot be folded is set aside: it must not stop the others.
+        None when it has to do without us.
         """
         held = self.holdings.get(workflow)
         try:
@@ -190,15 +193,24 @@ class Engine:
             else:
                 await held.take()
                 await self._apply(held, events, previous)
-        except (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError):
+        except NOT_ITS_FAULT:
             raise
-        except Exception:  # whatever is wrong with it is wrong with this one workflow
-            self._set_aside(workflow)
+        except Exception:
+            await self._set_aside(workflow)
             return None
         return held
 
-    def _set_aside(self, workflow: str) -> None:
-        log.exception("engine.workflow_set_aside", workflow=workflow)
+    async def _set_aside(self, workflow: str) -> None:
+        """Go on without a workflow that Redis has lost, or whose log is damaged.
+
+        Whatever is wrong with it must not stop the others.
+        """
+        if await self._log.exists(workflow):
+            log.exception("engine.workflow_set_aside", workflow=workflow)
+        else:
+            log.error("engine.workflow_lost", workflow=workflow)
+            if self.lane.is_private:
+                self.stopped.set()
         self.holdings.drop(workflow)
 
     async def _load(self, workflow: str, events: list[e.Recorded]) -> Held:
@@ -216,16 +228,31 @@ class Engine:
             for one in events:
                 apply(held.view, one)
         except Gap:
-            await self._catch_up(held)
+            await self._read_on(held)
         except RolledBack:
             await self._fold_again(held)
 
     async def _fold_again(self, held: Held) -> None:
-        log.error("engine.log_rolled_back", workflow=held.view.id, version=held.view.version)
-        held.restart(fold(held.view.id, await self._log.read(held.view.id)))
+        view = held.view
+        log.error("engine.log_rolled_back", workflow=view.id, version=view.version)
+        events = await self._log.read(view.id)
+        if not events:
+            raise WorkflowNotFound(view.id)
+        held.restart(fold(view.id, events))
         held.view.touched.add(ALL)
 
-    async def _catch_up(self, held: Held) -> None:
+    async def _catch_up(self, held: Held) -> bool:
+        """Bring a view up to date with the log; False when the workflow was set aside."""
+        try:
+            await self._read_on(held)
+        except NOT_ITS_FAULT:
+            raise
+        except Exception:
+            await self._set_aside(held.view.id)
+            return False
+        return True
+
+    async def _read_on(self, held: Held) -> None:
         """Apply what the log has above the view's version, if it still has that version."""
         view, held.is_proven = held.view, True
         events = await self._log.read(view.id, after=max(0, view.version - 1))
@@ -253,10 +280,10 @@ class Engine:
         touched, held.view.touched = held.view.touched, set()
         try:
             decision = await self._decide(held, touched)
-        except (LaneLost, exceptions.ConnectionError, exceptions.NoPermissionError):
+        except NOT_ITS_FAULT:
             raise
-        except Exception:  # whatever is wrong with it is wrong with this one workflow
-            self._set_aside(held.view.id)
+        except Exception:
+            await self._set_aside(held.view.id)
             return None
         if decision:
             return Proposal(held, decision, touched)
@@ -344,7 +371,7 @@ class Engine:
         except exceptions.ResponseError:
             if len(proposals) > 1:  # one of them is to blame, the others go on
                 return [held for found in proposals for held in await self._commit([found])]
-            self._set_aside(proposals[0].held.view.id)
+            await self._set_aside(proposals[0].held.view.id)
             return []
         again = [
             await self._settle(found, outcome)
@@ -373,16 +400,16 @@ class Engine:
                 held.is_proven = True
                 events = recorded(decision, view.version + 1, outcome.ts)
                 apply_all(view, events, outcome.digest)
-                if decision.is_whole and not view.ended:
-                    view.touched.clear()
-                    self.show(held)
-                    return None
+                if not decision.is_whole or view.ended:
+                    return held
+                view.touched.clear()
+                self.show(held)
+                return None
             case Conflict():
                 view.touched |= proposal.touched
-                await self._catch_up(held)
             case _:
-                await self._catch_up(held)
-        return held
+                pass
+        return held if await self._catch_up(held) else None
 
     def count(self, held: Held, decision: Decision, outcome: CommitOutcome) -> None:
         """Count what was decided, if it is in the log now and somebody asks for counts."""

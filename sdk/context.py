@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -82,13 +83,9 @@ class AsyncContext(_Place):
 
     async def sleep(self, seconds: float, name: str = "sleep") -> None:
         """Sleep; a body that runs again sleeps only what is left. Others may run meanwhile."""
-
-        async def wake_time() -> float:
-            return clock.now() + seconds
-
-        until: float = await self._task.once(name, wake_time, kind="sleep")
-        await self._task.rest(max(0.0, until - clock.now()))
-        self._task.check()
+        if not math.isfinite(seconds):
+            raise ValueError(f"sleep() takes a number of seconds, got {seconds}")
+        await self._task.sleep(name, seconds)
 
     async def deploy_agent(
         self,

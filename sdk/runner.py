@@ -8,13 +8,14 @@ partition adopts the workflow where it stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import sniffio
 
 from ..core.bell import Bell
-from ..core.errors import FlowError
+from ..core.errors import FlowError, WorkflowNotFound
 from ..core.log import EventLog
 from ..core.logging import log_to_stderr
 from ..core.payloads import decode
@@ -162,7 +163,8 @@ class _Runner:
             with self._progress:
                 await self._engine.stopped.wait()
                 # Ended, or the lane was lost and somebody else carries on: the log tells.
-                await wait_ended(self._log, self.id)
+                with suppress(WorkflowNotFound):  # Redis has lost it: `run` says so
+                    await wait_ended(self._log, self.id)
             with anyio.move_on_after(self._log.settings.lease):
                 await self._launcher.drain()
             if self._tracer:

@@ -21,6 +21,7 @@ from ..core.errors import ClaimLost, PayloadError
 from ..core.ids import digest, job_id
 from ..core.log import EventLog
 from ..core.payloads import decode, encode
+from ..core.scripts.state import Effect
 from ..core.settings import Settings
 from ..reactors.capacity import Capacity
 from .threads import Threads
@@ -109,14 +110,6 @@ class Task:
         place = f"{self.step}[{self.index}] of workflow {self.workflow}"
         return f"task {place} was cancelled or handed to another worker"
 
-    async def rest(self, seconds: float) -> None:
-        """Do nothing for a while; others may have our slot meanwhile."""
-        self._slots.give()
-        try:
-            await anyio.sleep(seconds)
-        finally:
-            self._slots.take()
-
     def check(self) -> None:
         """Raises ClaimLost when the task is no longer ours."""
         if self.revoked:
@@ -149,29 +142,46 @@ class Task:
         series = f"@{self._series}" if self._series > 1 else ""
         return f"{kind}:{self.step}:{self.index}{series}:{name}:{occurrence}"
 
-    async def once(self, name: str, make: Callable[[], Awaitable[Any]], *, kind: str = "") -> Any:
+    async def once(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
         """The recorded value of this name and occurrence; made and recorded the first time."""
-        self.check()
-        effect = self._effect("run", name, self._count("run", name))
+        effect = self._next_effect(name)
         key = self.log.keys.workflow(self.workflow, "effects")
-        known = await self.log.connection.call(lambda: self.log.redis.hget(key, effect))
+        known = await self.log.connection.call(lambda: self.log.redis.hget(key, effect["effect"]))
         if known is not None:
             return decode(known)
         limit = self.log.settings.payload_limit
         value = encode(await make(), what=f"the result of run({name!r})", limit=limit)
         stands = await self.log.scripts.record_effect(
-            self.workflow,
-            step=self.step,
-            index=self.index,
-            token=self.token,
-            effect=effect,
-            name=_encode(name).decode(),
-            value=bytes(value).decode(),
-            kind=kind,
+            self.workflow, value=bytes(value).decode(), **effect
         )
         if isinstance(stands, Lost):
             self.lose()
         return decode(stands.encode())
+
+    async def sleep(self, name: str, seconds: float) -> None:
+        """Sleep what is left of a sleep of this name and occurrence; others may have our slot."""
+        left = await self.log.scripts.record_sleep(
+            self.workflow, seconds=seconds, **self._next_effect(name)
+        )
+        if isinstance(left, Lost):
+            self.lose()
+        self._slots.give()
+        try:
+            await anyio.sleep(left)
+        finally:
+            self._slots.take()
+        self.check()
+
+    def _next_effect(self, name: str) -> Effect:
+        """The next occurrence of what the body does once under this name."""
+        self.check()
+        return {
+            "step": self.step,
+            "index": self.index,
+            "token": self.token,
+            "effect": self._effect("run", name, self._count("run", name)),
+            "name": _encode(name).decode(),
+        }
 
     async def outcome(self, job: str, effect: str) -> tuple[str, str]:
         """Wait until the agent has settled; (event type, event data as JSON).

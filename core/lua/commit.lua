@@ -1,7 +1,7 @@
 -- An engine's decisions on workflows of its lane; each one is applied or not by itself.
 --
--- Each one says which log it was decided on: one that lost its tail since, and has grown another one,
--- would get events because of others that are no longer there.
+-- Each one says which log it was decided on. One that Redis has lost since, or its tail, is in
+-- conflict: it would get events because of others that are no longer there.
 --
 -- call: lane, token, by, decisions [decision…] (see parts/committing.lua, each with `seen`
 --       [version, digest], optional)
@@ -24,10 +24,11 @@ local outcomes = {}
 local owns = owns_lane(call.lane, call.token)
 for i, decision in ipairs(call.decisions) do
   local log = owns and open_log(decision.id)
-  if not log or log.lane ~= call.lane then outcomes[i] = { 'fenced' }
+  if not owns or log and log.lane ~= call.lane then outcomes[i] = { 'fenced' }
+  elseif not log then outcomes[i] = { 'conflict', 0, '' }
+  elseif not is_of_this_log(decision, log) then outcomes[i] = { 'conflict', log.version, log.status }
   else
-    if is_of_this_log(decision, log) then outcomes[i] = commit_decision(log, decision, call.by)
-    else outcomes[i] = { 'conflict', log.version, log.status } end
+    outcomes[i] = commit_decision(log, decision, call.by)
     close_log(log)
     if log.has_work then ring_once(log.lane, 'task') end
   end

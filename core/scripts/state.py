@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ..answers import Conflict, Ended, Lost, Missing, StateRefused
 from .caller import Caller, decode, outcome_of
+
+
+class Effect(TypedDict):
+    """What a step did once: whose it is, and its name."""
+
+    step: str
+    index: int
+    token: str
+    #: By which it is found again.
+    effect: str
+    #: JSON, for readers of the log.
+    name: str
 
 
 class StateScripts(Caller):
@@ -65,33 +77,28 @@ class StateScripts(Caller):
         return outcome
 
     async def record_effect(
-        self,
-        workflow: str,
-        *,
-        step: str,
-        index: int,
-        token: str,
-        effect: str,
-        name: str,
-        value: str,
-        kind: str = "",
+        self, workflow: str, *, value: str, **effect: Unpack[Effect]
     ) -> str | Lost:
-        """Record an effect (`name` and `value` are JSON); returns the value that stands."""
-        answer = await self._run(
-            "record_effect",
-            self._keys.partition(workflow),
-            id=workflow,
-            step=step,
-            index=index,
-            token=token,
-            effect=effect,
-            name=name,
-            value=value,
-            kind=kind or False,
-        )
-        word, *facts = decode(answer)
+        """Record an effect (`value` is JSON); returns the value that stands."""
+        recorded = await self._record(workflow, value=value, **effect)
+        return recorded if isinstance(recorded, Lost) else recorded[0]
+
+    async def record_sleep(
+        self, workflow: str, *, seconds: float, **effect: Unpack[Effect]
+    ) -> float | Lost:
+        """Record a sleep of so many seconds; returns those that are left of the first record."""
+        recorded = await self._record(workflow, seconds=seconds, **effect)
+        if isinstance(recorded, Lost):
+            return recorded
+        until, now_ms = recorded
+        return max(0.0, float(until) - now_ms / 1000)
+
+    async def _record(self, workflow: str, **call: Any) -> tuple[str, int] | Lost:
+        """The value that stands, and the time of the call in ms."""
+        partition = self._keys.partition(workflow)
+        word, *facts = decode(await self._run("record_effect", partition, id=workflow, **call))
         self._note([], word == "lost")
-        return Lost() if word == "lost" else str(facts[0])
+        return Lost() if word == "lost" else (str(facts[0]), int(facts[1]))
 
 
 def _state_outcome_of(answer: list[Any]) -> Any:

@@ -237,6 +237,15 @@ async def record_effect(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
+async def record_sleep(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    # So long ago that the time of the call does not show.
+    return await scripts.record_sleep(
+        "w1", step="a", index=0, token="s/1", effect="run:a:0:n:1", name='"n"', seconds=-1e20
+    )
+
+
+@case
 async def fire(bench: Bench, scripts: Scripts) -> Any:
     failed = ("task.retried", '{"step":"a","index":0,"attempt":2,"delay_ms":1}', None)
     batch = Batch("a", NO_LIMITS, 0, [(0, 2, "null")], "{}", delay_ms=1)

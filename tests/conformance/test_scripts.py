@@ -100,6 +100,35 @@ async def test_last_event_needs_the_version_that_was_seen(bench: Bench) -> None:
     assert await bench.commit(event) == Conflict(3, "completed")
 
 
+async def test_commit_needs_the_log_that_was_decided_on(bench: Bench) -> None:
+    event = ("step.completed", '{"step":"a"}', None)
+    first, second = [(x.version, x.digest) for x in await bench.log.read("w1")]
+
+    for lost in ((1, "other"), (2, "other"), (3, second[1])):
+        assert await bench.commit(event, seen=lost) == Conflict(2, "running")
+    assert isinstance(await bench.commit(event, seen=first), Appended)
+    assert isinstance(await bench.commit(event, seen=second), Appended)
+
+
+async def test_commit_on_a_lost_log_is_a_conflict(bench: Bench) -> None:
+    bench.id = "gone"
+
+    assert await bench.commit(("step.completed", '{"step":"a"}', None)) == Conflict(0, "")
+
+
+@pytest.mark.parametrize(
+    ("version", "end", "is_written"), [(1, {}, True), (1, {"log_ttl_ms": 1}, False), (3, {}, False)]
+)
+async def test_document_of_another_log_is_not_written(
+    bench: Bench, version: int, end: dict[str, Any], is_written: bool
+) -> None:
+    document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
+    document |= {"id": "w1", "status": "running", "schema": "1", "digest": "other"}
+
+    assert await bench.scripts.project(0, [{**document, "version": 2}]) == 0
+    assert await bench.scripts.project(0, [{**document, "version": version, **end}]) == is_written
+
+
 async def test_lane_has_one_owner_until_its_lease_ends(bench: Bench) -> None:
     assert not await bench.own("engine/2")
     await bench.own("engine/1", lease_ms=0)
@@ -330,6 +359,25 @@ async def test_effect_is_recorded_once_and_its_first_value_stands(bench: Bench) 
     events = [recorded.event for recorded in await bench.log.read("w1")]
     recorded = [event for event in events if isinstance(event, e.EffectRecorded)]
     assert [(x.name, bytes(x.value)) for x in recorded] == [("n", b"1")]
+
+
+async def test_sleep_ends_by_the_clock_of_redis(bench: Bench) -> None:
+    # That of the worker that goes on with it may be another one.
+    await bench.queue(0)
+    await bench.claim(1)
+    effect: dict[str, Any] = {"step": "a", "index": 0, "effect": "run:a:0:n:1", "name": '"n"'}
+
+    first = await bench.scripts.record_sleep("w1", token="s/1", seconds=60, **effect)
+    again = await bench.scripts.record_sleep("w1", token="s/1", seconds=3600, **effect)
+
+    assert isinstance(first, float)
+    assert isinstance(again, float)
+    assert again <= first <= 60
+    recorded = (await bench.log.read("w1"))[-1]
+    assert isinstance(recorded.event, e.EffectRecorded)
+    assert recorded.event.kind == "sleep"
+    assert float(bytes(recorded.event.value)) == pytest.approx(recorded.ts / 1000 + 60)
+    assert await bench.scripts.record_sleep("w1", token="t/1", seconds=60, **effect) == Lost()
 
 
 async def test_settling_a_task_stops_its_agents(bench: Bench) -> None:

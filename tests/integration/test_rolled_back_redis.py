@@ -12,12 +12,14 @@ import anyio
 import pytest
 
 from agentainer_flow import AsyncContext, parallel, step, workflow
+from agentainer_flow.core.errors import WorkflowNotFound
 from agentainer_flow.core.events import TERMINAL
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.memory import Server, serve
 from agentainer_flow.core.settings import load_settings
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.registry import code_of
+from agentainer_flow.sdk.runner import arun
 from agentainer_flow.sdk.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +93,23 @@ async def test_a_task_whose_result_was_lost_runs_again(log: EventLog, server: Se
     types = await until_ended(log, workflow)
     assert types.count("task.lost") > 0
     assert types.count("task.completed") == 2
+
+
+async def test_a_run_that_was_lost_whole_stops_nobody(log: EventLog, server: Server) -> None:
+    lost = await start(log)
+    while await log.exists(lost):
+        server.lose(1)
+    assert await until_ended(log, await start(log))
+
+
+async def test_a_run_in_process_whose_log_was_lost_says_so(server: Server, tmp_path: Path) -> None:
+    @workflow(name="unmade")
+    class Unmade:
+        @step()
+        async def one(self, context: AsyncContext) -> None:
+            while server.run([b"EXISTS", f"workflow:{context.workflow_id}:events".encode()]):
+                server.lose(1)
+
+    settings = load_settings(environ={}, redis_url="memory://forgetful", home=tmp_path, lease=1)
+    with anyio.fail_after(20), pytest.raises(WorkflowNotFound):
+        await arun(Unmade(), {}, settings)

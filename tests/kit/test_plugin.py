@@ -55,9 +55,10 @@ def project(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch)
 
 
 def pytest_in(project: Path, *arguments: str) -> str:
+    # No summary: it repeats whole messages where the environment says CI.
+    options = ["-rN", "-p", "agentainer_flow.sdk.pytest_plugin", *arguments]
     done = subprocess.run(
-        # No summary: it repeats whole messages where the environment says CI.
-        [sys.executable, "-m", "pytest", "-rN", "-p", "agentainer_flow.sdk.pytest_plugin", *arguments],
+        [sys.executable, "-m", "pytest", *options],
         cwd=project,
         env={**os.environ, "COLUMNS": "120", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
