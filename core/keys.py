@@ -85,7 +85,7 @@ event, queues vanish when empty), those of an import that is not complete live f
 keys belong to the partition and live as long as it is used; a private lane's keys are deleted when
 its workflow ends or moves to the shared lane. Of what the API keeps, `flow:request:…` lives for a
 day, a follower until its deadline, and the partition's feed as long as somebody follows it or a
-consumer group reads it (`tend_feed.lua`). A delivery lives for a week after it was made or given
+consumer group reads it (`tend_feeds.lua`). A delivery lives for a week after it was made or given
 up, the list of a webhook's until the webhook is deleted. What a subscription has lives until it is
 closed, its queues until they are empty. What a rebuild made (`shadow`, `former`, `flow:rebuild:…`)
 is kept for some days, the tracer's place on the feed for one.

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import Any
-
 import anyio
-from redis import exceptions
 
 from ..core import clock
-from ..core.keys import SHARED
 from ..core.log import EventLog
 
 #: Least time between two rounds, seconds.
@@ -25,12 +19,10 @@ class Janitor:
         self.partition = partition
 
     async def run(self) -> None:
-        feed = self._log.keys.feed(self.partition)
         while True:
             while any(await self._log.scripts.sweep(self.partition)):
                 pass
-            await self._log.connection.call(partial(self._trim, feed))
-            await self._log.scripts.tend_feed(
+            await self._log.scripts.tend_feeds(
                 self.partition, keep_ms=KEEP_S * 1000, keep_entries=KEEP_ENTRIES
             )
             await self._rest()
@@ -54,37 +46,4 @@ class Janitor:
 
     async def _left(self) -> float:
         """Seconds until the first lease of a session or a private lane ends, as they are now."""
-        redis, call = self._log.redis, self._log.connection.call
-        sessions = self._log.keys.flow(self.partition, "sessions")
-        owned = self._log.keys.flow(self.partition, "owners")
-        first: list[tuple[bytes, float]] = await call(
-            lambda: redis.zrange(sessions, 0, 0, withscores=True)
-        )
-        owners: dict[bytes, bytes] = await call(lambda: redis.hgetall(owned))
-        now: tuple[int, int] = await call(redis.time)
-        ends = [end for _, end in first]
-        ends += [float(one.split()[0]) for lane, one in owners.items() if lane != SHARED.encode()]
-        left = min(ends, default=math.inf) / 1000 - now[0] - now[1] / 1_000_000
-        return max(SHORTEST, left)
-
-    async def _trim(self, feed: str) -> None:
-        """The lane's group keeps what it has not read."""
-        try:
-            groups: list[dict[str, Any]] = await self._log.redis.xinfo_groups(feed)
-            pending = [
-                await self._log.redis.xpending(feed, group["name"])
-                for group in groups
-                if group["pending"]
-            ]
-        except exceptions.ResponseError:  # no feed yet, or a group that left meanwhile
-            return
-        positions = [_number(group["last-delivered-id"]) for group in groups]
-        positions += [_number(one["min"]) for one in pending if one["min"]]
-        if positions:
-            ms, count = min(positions)
-            await self._log.redis.xtrim(feed, minid=f"{ms}-{count}", approximate=True)
-
-
-def _number(position: bytes) -> tuple[int, int]:
-    ms, _, count = position.decode().partition("-")
-    return int(ms), int(count)
+        return max(SHORTEST, await self._log.scripts.next_lease_end(self.partition))

@@ -2,7 +2,7 @@
 --
 -- Checking that nobody else has the role, keeping it and moving are one, so two tracers never export the
 -- same at a time, and one that was frozen moves nothing any more. The group is made with the first turn;
--- a day after the last one it is deleted (tend_feed.lua), so that nobody's feed grows for no reader.
+-- a day after the last one it is deleted (tend_feeds.lua), so that nobody's feed grows for no reader.
 --
 -- call: group, token, lease_ms, kept_ms, [from, to (ids of entries)]
 -- reply: position (id of the last entry that was exported), or false while somebody else has the role

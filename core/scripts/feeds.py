@@ -23,10 +23,10 @@ class FeedScripts(Caller):
         last, made = decode(await self._run("follow_feed", partition, **call))
         return str(last), bool(made)
 
-    async def tend_feed(self, partition: int, *, keep_ms: int, keep_entries: int) -> None:
-        """Cut the partition's feed behind its readers, or delete it when it has none."""
+    async def tend_feeds(self, partition: int, *, keep_ms: int, keep_entries: int) -> None:
+        """Cut the feeds of a partition behind their readers."""
         call = {"keep_ms": keep_ms, "keep_entries": keep_entries}
-        await self._run("tend_feed", partition, **call)
+        await self._run("tend_feeds", partition, **call)
 
     async def open_group(self, partition: int, *, group: str, close: bool = False) -> None:
         """Have a consumer group on the partition's feed, from now on; or close it."""

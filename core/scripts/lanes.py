@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from .caller import Caller, decode
@@ -65,6 +66,11 @@ class LaneScripts(Caller):
             "sweep", partition, limit=limit, max_losses=max_losses, host_lease_ms=host_lease_ms
         )
         return [int(count) for count in decode(answer)]
+
+    async def next_lease_end(self, partition: int) -> float:
+        """Seconds until the first lease of a session or a private lane ends, or infinity."""
+        left_ms = decode(await self._run("next_lease_end", partition))
+        return math.inf if left_ms is False else float(left_ms) / 1000
 
     async def hand_back(self, partition: int, *, session: str, limit: int = 1000) -> list[int]:
         """End a session: what it holds is free at once. Returns as `sweep`; call until all 0."""

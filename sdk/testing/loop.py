@@ -111,7 +111,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """As any loop; of two timers for the same moment the first one set is the first one due."""
         self._check_closed()
         timer = _Timer(when, callback, args, self, context)
-        timer.number = next(self._numbers)
+        timer.order = (when, next(self._numbers))
         heappush(self._scheduled, timer)
         timer._scheduled = True  # pyright: ignore[reportPrivateUsage] - as BaseEventLoop does
         return timer
@@ -178,15 +178,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class _Timer(asyncio.TimerHandle):
-    number: int
+    order: tuple[float, int]
     _scheduled: bool
 
-    def __lt__(self, other: object) -> bool:
-        return isinstance(other, _Timer) and self._order < other._order
-
-    @property
-    def _order(self) -> tuple[float, int]:
-        return self.when(), self.number
+    def __lt__(self, other: Any) -> bool:
+        is_first: bool = self.order < other.order
+        return is_first
 
 
 def steps_of(ready: deque[asyncio.Handle]) -> list[int]:

@@ -459,10 +459,15 @@ async def turn_tracer(bench: Bench, scripts: Scripts) -> Any:
 
 
 @case
-async def tend_feed(bench: Bench, scripts: Scripts) -> Any:
+async def tend_feeds(bench: Bench, scripts: Scripts) -> Any:
     await bench.scripts.follow_feed(0, follower="f", lease_ms=60_000)
     await bench.scripts.follow_feed(0, follower="f", lease_ms=0)
-    return await scripts.tend_feed(0, keep_ms=60_000, keep_entries=1000)
+    return await scripts.tend_feeds(0, keep_ms=60_000, keep_entries=1000)
+
+
+@case
+async def next_lease_end(bench: Bench, scripts: Scripts) -> Any:
+    return (await scripts.next_lease_end(0)) == float("inf")
 
 
 @case

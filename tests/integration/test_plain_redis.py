@@ -77,4 +77,4 @@ async def test_the_feed_keeps_what_a_group_has_not_acknowledged(
 
 
 async def _tend(log: EventLog) -> None:
-    await log.scripts.tend_feed(0, keep_ms=0, keep_entries=0)
+    await log.scripts.tend_feeds(0, keep_ms=0, keep_entries=0)

@@ -242,11 +242,11 @@ async def test_a_deleted_workflow_is_told(idle: Scene) -> None:
 async def test_the_feed_goes_when_nobody_follows(idle: Scene) -> None:
     await idle.create("greet", name="Ada")
     await take(idle.stream("/events"), 1)
-    await idle.log.scripts.tend_feed(0, keep_ms=1000, keep_entries=10)
+    await idle.log.scripts.tend_feeds(0, keep_ms=1000, keep_entries=10)
     assert await idle.log.redis.exists("flow:0:feed")
     async for name in idle.log.redis.scan_iter("flow:0:followers"):
         await idle.log.redis.delete(name)
-    await idle.log.scripts.tend_feed(0, keep_ms=1000, keep_entries=10)
+    await idle.log.scripts.tend_feeds(0, keep_ms=1000, keep_entries=10)
     assert not await idle.log.redis.exists("flow:0:feed")
 
 

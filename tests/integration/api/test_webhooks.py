@@ -225,7 +225,7 @@ async def test_deleting_the_last_one_closes_the_feed(scene: Scene, receiver: Rec
     assert await scene.log.redis.exists("flow:0:feed")
     assert (await scene.http.delete(f"/webhooks/{webhook['id']}")).status_code == 204
     assert await scene.get("/webhooks") == {"items": []}
-    await scene.log.scripts.tend_feed(0, keep_ms=1, keep_entries=1)
+    await scene.log.scripts.tend_feeds(0, keep_ms=1, keep_entries=1)
     assert not await scene.log.redis.exists("flow:0:feed")
 
 
