@@ -3,14 +3,15 @@
 redis-py repeats a command ten times by itself, which turns one lost reply into several writes. So
 its retries are off; `Connection.call` repeats instead, and only what is guarded against repetition.
 
-Scripts go over a `Wire`, reads that block over a `Tail`; the pool is for all that is not hot.
+Scripts and single commands go over a `Wire`, reads that block over a `Tail`; the pool is for
+pipelines.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -43,10 +44,26 @@ _PASSING_WORDS = ("MISCONF", "BUSY ", "NOREPLICAS")
 #: How Redis 6.2 tells of such a state where a script meets it: memory, disk, a read-only replica.
 _PASSING_IN_SCRIPT = re.compile(r"Error running script .* -(OOM|MISCONF|READONLY) ")
 
+#: What the library's commands tell its own connections with their options.
+_NOTES = ("NEVER_DECODE", "EMPTY_RESPONSE", "keys")
+
 T = TypeVar("T")
 
 
-def make_client(url: str) -> Redis:
+class _Client(Redis):
+    """The commands of the client library by their names, sent over the wire of all other calls."""
+
+    wire: Wire
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        command, *arguments = args
+        answer = await self.wire.call(*command.split(), *arguments)
+        if shape := self.response_callbacks.get(command):
+            return shape(answer, **{name: options[name] for name in options if name not in _NOTES})
+        return answer
+
+
+def make_client(url: str) -> _Client:
     """Raises RedisUnavailable when the URL is none."""
     try:
         kind, said = transport(url)
@@ -63,7 +80,10 @@ def make_client(url: str) -> Redis:
         "protocol": 2,
         **said,
     }
-    return Redis.from_pool(BlockingConnectionPool(connection_class=kind, **options))
+    pool = BlockingConnectionPool(connection_class=kind, **options)
+    client = cast(_Client, _Client.from_pool(pool))
+    client.wire = Wire(url)
+    return client
 
 
 class NotReplicated(exceptions.RedisError):
@@ -105,7 +125,7 @@ class Connection:
     def __init__(self, url: str) -> None:
         self.url = url
         self.redis = make_client(url)
-        self.wire = Wire(url)
+        self.wire = self.redis.wire
         self._tails: list[Tail] = []
         self._waiting = False
 
