@@ -110,9 +110,10 @@ class Wire:
                 try:
                     answer = cast(Any, await connection.read_response(disable_decoding=True))
                 except exceptions.ResponseError as error:
-                    self._answer(error)
-                else:
-                    self._answer(answer)
+                    answer = error
+                if connection is not self._connection:  # its calls have failed, others wait now
+                    break
+                self._answer(answer)
         except (exceptions.RedisError, OSError) as error:
             self._fail(connection, error)
         finally:

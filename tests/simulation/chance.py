@@ -18,6 +18,7 @@ from .plan import (
     TimedFault,
     TimedKind,
 )
+from .rarities import with_rarities
 
 #: Faults come within so many seconds.
 BUSY_S = 6.0
@@ -79,7 +80,7 @@ def plan_of(seed: int) -> Plan:
         timed.append(TimedFault(at_s, "rollback", number=chance.randint(1, 40)))
     if chance.random() < 0.01:
         timed.append(TimedFault(round(chance.uniform(0.2, BUSY_S), 3), "host", nodes[-1].host))
-    return Plan(
+    plan = Plan(
         seed=seed,
         nodes=nodes,
         starts=tuple(_start(chance) for _ in range(chance.choice([1, 1, 1, 2, 2, 3]))),
@@ -90,6 +91,7 @@ def plan_of(seed: int) -> Plan:
         snapshot_every=chance.choice([0, 0, 5]),
         stops=chance.random() < 0.3,
     )
+    return plan if loses else with_rarities(plan, Random(f"rarities/{seed}"))
 
 
 def _nodes(chance: Random) -> tuple[Node, ...]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
+from agentainer_flow.core.answers import Ended, Missing
 from agentainer_flow.core.errors import Refused, WorkflowNotFound
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.graph import WorkflowCode
+from agentainer_flow.sdk.task import incr_change
 
 from .plan import Command, Start
 
@@ -44,6 +46,10 @@ class Client:
             code, {"args": [], "kwargs": {}}, {}, self._log.settings, key=f"start {self._number}"
         )
         workflow = self.workflow = run.workflow
+        if self._start.alone:
+            self._world.run_alone(self._number, run)
+            await self._give_all()
+            return
         try:
             for _ in range(1 + self._number % 2):
                 await client.create(self._log, run)
@@ -51,6 +57,9 @@ class Client:
             self._world.recorder.complain(f"workflow {self._number} was not created: {error}")
             return
         self._world.story.tell(f"workflow {self._number} is {workflow}")
+        await self._give_all()
+
+    async def _give_all(self) -> None:
         for command in self._start.commands:
             await anyio.sleep(max(0.0, command.at_s - self._world.loop.time()))
             await self._give(command)
@@ -63,7 +72,7 @@ class Client:
         except Refused as error:
             answer = error.status
         except WorkflowNotFound:
-            if not self._world.plan.loses_writes:
+            if not (self._world.plan.loses_writes or self._start.alone):
                 raise
             answer = "lost"
         self._world.told.append(Told(self.workflow, command.verb, answer))
@@ -79,3 +88,21 @@ class Client:
                 return lambda key: client.resume(log, workflow, key=key)
             case "cancel":
                 return lambda key: client.cancel(log, workflow, key=key)
+            case "write":
+                return self._write
+
+    async def _write(self, key: str) -> None:
+        """Count something in the state, and say so twice. Raises Refused, WorkflowNotFound."""
+        answers = [
+            await self._log.scripts.change_state(
+                self.workflow, by="client", changes=[incr_change("told", 1)], key=key
+            )
+            for _ in range(2)
+        ]
+        match answers[0]:
+            case Ended(status=status):
+                raise Refused("it has ended", status=status)
+            case Missing():
+                raise WorkflowNotFound(self.workflow)
+            case _:
+                pass

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agentainer_flow.projections.invariants import Entry
 
+from .graphs import POISON
 from .recorder import Container, Ran, Recorder
 
 Logs = Mapping[str, Sequence[Entry]]
@@ -22,6 +23,7 @@ def judge_effects(
     yield from recorder.complaints
     for workflow, log in logs.items():
         yield from _states(workflow, log, counts[workflow])
+        yield from _poison(workflow, log)
     yield from _bodies(recorder.bodies, logs)
     yield from _calls(recorder.calls, logs)
     yield from _containers(recorder.containers, logs)
@@ -67,11 +69,26 @@ def _foreign(workflow: str, log: Sequence[Entry]) -> Iterator[str]:
 def _states(workflow: str, log: Sequence[Entry], counts: Mapping[str, int]) -> Iterator[str]:
     """A claim changes the state as often as its body does."""
     steps = {entry.version: entry.data["step"] for entry in log if entry.type == "task.started"}
-    changes = Counter(entry.cause for entry in log if entry.type == "state.updated")
+    changes = Counter(
+        entry.cause for entry in log if entry.type == "state.updated" and entry.by != "client"
+    )
     for cause, times in changes.items():
         step = steps.get(cause or 0, "")
         if times > counts.get(step, 0):
             yield f"{workflow}: the claim of {step} at {cause} changed the state {times} times"
+
+
+def _poison(workflow: str, log: Sequence[Entry]) -> Iterator[str]:
+    """A task that fails for the workers that it took was lost with two before."""
+    lost: Counter[tuple[str, int, int]] = Counter()
+    for entry in log:
+        if entry.type not in ("task.lost", "task.failed"):
+            continue
+        place = (entry.data["step"], entry.data["index"], entry.data["attempt"])
+        if entry.type == "task.lost":
+            lost[place] += entry.by == "janitor"
+        elif entry.data["error"]["type"] == "Poison" and lost[place] < POISON - 1:
+            yield f"{workflow}: {place[0]}[{place[1]}] is poison after {lost[place] + 1} losses"
 
 
 def _session(token: str) -> str:

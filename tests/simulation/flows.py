@@ -19,17 +19,30 @@ from agentainer_flow import (
     step,
     workflow,
 )
+from agentainer_flow.core.errors import AgentFailed
 from agentainer_flow.sdk.graph import WorkflowCode
 from agentainer_flow.sdk.registry import code_of
 
-from .graphs import Agent, Count, Fail, Graph, Hang, Nap, Once, Step, Work, answer_of, value_of
+from .graphs import (
+    Agent,
+    Count,
+    Die,
+    Fail,
+    Graph,
+    Hang,
+    Nap,
+    Once,
+    Step,
+    Work,
+    answer_of,
+    value_of,
+)
 from .recorder import Recorder
 
 #: Of the node that a body runs on: the recorder, and the name of this life of the node.
 RECORDER: ContextVar[Recorder] = ContextVar("recorder")
 
 IMAGE = "simulated"
-QUICK = Backoff(initial=0.2, factor=1.5, jitter=0.5)
 
 
 def code_for(name: str, graph: Graph) -> WorkflowCode:
@@ -51,8 +64,9 @@ def _method(one: Step) -> Callable[..., Any]:
     vars(body)["__signature__"] = inspect.Signature(parameters)
     marked = step(
         retries=one.retries,
-        backoff=QUICK,
+        backoff=Backoff(initial=one.backoff, factor=1.5, jitter=0.5),
         timeout=one.timeout,
+        queue_timeout=one.queue_timeout,
         queue=one.queue,
         concurrency=one.concurrency,
         depends_on=[one.over] if one.over else [],
@@ -68,7 +82,8 @@ def _method(one: Step) -> Callable[..., Any]:
 
 def _async(one: Step) -> Callable[..., Any]:
     async def body(self: Any, context: AsyncContext, item: Any = None, **handed: Any) -> Any:
-        with RECORDER.get().body(context):
+        recorder = RECORDER.get()
+        with recorder.body(context), recorder.slot():
             for act in one.acts:
                 await _do(one, act, context)
             return value_of(one, context.index, item, plain(handed))
@@ -88,16 +103,38 @@ async def _do(one: Step, act: Any, context: AsyncContext) -> None:
         case Once(name=name):
             answer = answer_of(one.id, index, act)
             await context.run(name, recorder.once, context, name, answer)
-        case Agent(name=name):
-            agent = await context.deploy_agent(
-                name, IMAGE, environment(act, answer_of(one.id, index, act)), grace=2
-            )
-            if await agent.wait() != answer_of(one.id, index, act):
-                recorder.complain(f"agent {agent.id} of {context.workflow_id} answers for another")
+        case Agent():
+            await _ask(one, act, context)
+        case Die(times=times):
+            if recorder.times_begun(context) <= times:
+                recorder.kill()
+                await anyio.sleep_forever()
         case Fail() | Hang():
             await _go_wrong(one, act, context)
         case _:
             raise TypeError(act)
+
+
+async def _ask(one: Step, act: Agent, context: AsyncContext) -> None:
+    answer = answer_of(one.id, context.index, act)
+    agent = await context.deploy_agent(
+        act.name,
+        IMAGE,
+        environment(act, answer),
+        grace=2,
+        memory=f"{act.memory}m" if act.memory else None,
+    )
+    if act.stops_after is not None:
+        await anyio.sleep(act.stops_after)
+        await agent.stop()
+    try:
+        got = await agent.wait()
+    except AgentFailed as failed:
+        if act.stops_after is None or failed.kind != "cancelled":
+            raise
+        return
+    if got != answer:
+        RECORDER.get().complain(f"agent {agent.id} of {context.workflow_id} answers for another")
 
 
 async def _go_wrong(one: Step, act: Fail | Hang, context: AsyncContext) -> None:

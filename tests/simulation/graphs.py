@@ -45,6 +45,10 @@ class Agent(msgspec.Struct, frozen=True, tag="agent"):
     name: str = "agent"
     #: It does not listen to SIGTERM.
     deaf: bool = False
+    #: The step stops it after so many seconds.
+    stops_after: float | None = None
+    #: What it asks for, MB; 0: it leaves that open.
+    memory: int = 0
 
 
 class Fail(msgspec.Struct, frozen=True, tag="fail"):
@@ -60,7 +64,16 @@ class Hang(msgspec.Struct, frozen=True, tag="hang"):
     times: int = 1
 
 
-Act = Work | Nap | Count | Once | Agent | Fail | Hang
+class Die(msgspec.Struct, frozen=True, tag="die"):
+    """Kill the node that it runs on, the first times that it is run."""
+
+    times: int
+
+
+Act = Work | Nap | Count | Once | Agent | Fail | Hang | Die
+#: A task that was lost with its worker so often fails.
+POISON = 3
+
 OnFailure = Literal["fail_fast", "collect"] | int
 
 
@@ -77,7 +90,11 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Give a list of so many items, for a fan-out.
     gives: int | None = None
     retries: int = 0
+    #: Before the first retry, seconds.
+    backoff: float = 0.2
     timeout: float | None = None
+    #: Fail when no worker takes it in time, seconds.
+    queue_timeout: float | None = None
     max_workers: int | None = None
     #: An int is the quorum.
     on_failure: OnFailure = "fail_fast"
@@ -133,6 +150,8 @@ def fails(step: Step, index: int, attempt: int) -> bool:
             case Fail(times=times, each=each) if index % each == 0 and attempt <= times:
                 return True
             case Hang(times=times) | Agent(fails=times) if attempt <= times:
+                return True
+            case Die(times=times) if times >= POISON:
                 return True
             case _:
                 pass

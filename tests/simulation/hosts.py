@@ -22,6 +22,7 @@ from agentainer_flow.reactors.runtimes.contract import (
 )
 from agentainer_flow.reactors.runtimes.patience import patiently
 
+from .plan import Node
 from .recorder import Container, Recorder
 
 #: A program that was killed.
@@ -123,8 +124,18 @@ class SimulatedRuntime:
 
     name = "simulated"
 
-    def __init__(self, host: Host, chance: Random, is_alive: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        chance: Random,
+        is_alive: Callable[[], bool],
+        bounds: Node | None = None,
+    ) -> None:
+        """`bounds`: a node that may not start more agents than it has room for."""
         self._host = host
+        self._bounds = bounds
+        #: What it has made.
+        self._made: list[Box] = []
         self._chance = chance
         self._is_alive = is_alive
 
@@ -156,6 +167,7 @@ class SimulatedRuntime:
                     self._host.now_s,
                 )
                 self._host.boxes[name] = box
+                self._check_room(box)
             if not box.record.starts:
                 await self._reach()
                 box.start()
@@ -163,6 +175,16 @@ class SimulatedRuntime:
         return Started(
             f"{self._host.name}/{launch.workflow}/{launch.job}", self._host.name, adopted
         )
+
+    def _check_room(self, made: Box) -> None:
+        self._made = [one for one in [*self._made, made] if not one.record.removed_ms]
+        if self._bounds is None:
+            return
+        memory = sum(one.launch.limits.memory_bytes or 0 for one in self._made) // 2**20
+        if len(self._made) > self._bounds.agent_slots or memory > (self._bounds.memory or memory):
+            self._host.recorder.complain(
+                f"{len(self._made)} agents of {memory} MB are on {self._bounds.name} at a time"
+            )
 
     async def follow(self, launch: Launch, sink: Sink) -> Outcome:
         await patiently(self._reach)

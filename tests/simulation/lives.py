@@ -8,9 +8,11 @@ from contextvars import ContextVar
 class Life:
     """A node from its start to its death."""
 
-    def __init__(self, node: str, number: int) -> None:
+    def __init__(self, node: str, number: int, slots: int = 0) -> None:
+        """`slots`: bodies that may run at a time, where that is looked at."""
         self.node = node
         self.number = number
+        self.slots = slots
         self.is_dead = False
         #: It stands still: what would go on is held back.
         self.is_frozen = False

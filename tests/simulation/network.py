@@ -13,12 +13,17 @@ from agentainer_flow.core.memory import Server, Session
 from agentainer_flow.core.memory.values import Args, Failure, Reply
 from tests.chaos.proxy import SIGHTS
 
+from .ledger import judge_books
 from .lives import LIFE, Life
 from .plan import CallFault
 
 if TYPE_CHECKING:
     from .world import World
 
+#: Calls of scripts from one look at what Redis keeps to the next.
+LOOK = 8
+#: What `sweep` answers when it took nothing back.
+NOTHING = b"\x93\x00\x00\x00"
 #: Functions are called `<library>_<script>`, libraries after their content.
 FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
 
@@ -38,6 +43,7 @@ class Network:
         self._ways: dict[Life, list[Way]] = {}
         #: Until when nothing passes, by life.
         self._parted: dict[Life, float] = {}
+        self._heard = 0
         #: How far Redis' clock is off, s.
         self.shift_s = 0.0
         server.faults = self._connect
@@ -100,11 +106,20 @@ class Network:
         self._world.story.tell(f"fault: {fault.kind} of {script}, call {fault.call} of {life}")
         if fault.kind in ("crash_before", "crash_after"):
             self._world.crash(life, fault.for_s)
+        elif fault.kind == "freeze":
+            loop = self._world.loop
+            loop.freeze(life)
+            loop.call_later(fault.for_s, loop.thaw, life)
 
     def hear(self, life: Life, script: str, reply: Reply) -> None:
-        """Count what a script answered."""
+        """Count what a script answered, and look now and then whether what it left adds up."""
+        self._heard += 1
+        if self._heard % LOOK == 0 and not self._world.problems:
+            self._world.problems += list(judge_books(self.server))
         self._world.story.trace(repr((life.node, script, reply)).encode())
         if isinstance(reply, bytes):
+            if script == "sweep" and reply != NOTHING:
+                self._world.seen["claims taken back"] += 1
             for scripts, pattern, sight in SIGHTS:
                 if script in scripts and (times := len(pattern.findall(reply))):
                     self._world.seen[sight] += times
@@ -150,8 +165,11 @@ class Way:
             network.hear(life, self._script, reply)
         for fault in self._after:
             network.strike(fault, life, self._script)
-            if fault.kind == "delay_reply":
-                await asyncio.sleep(fault.for_s)
-            else:
-                raise ConnectionError
+            match fault.kind:
+                case "delay_reply":
+                    await asyncio.sleep(fault.for_s)
+                case "freeze":
+                    await asyncio.sleep(0)
+                case _:
+                    raise ConnectionError
         await network.travel(life)

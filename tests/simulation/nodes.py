@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from agentainer_flow.core.clock import Clock, use_clock
-from agentainer_flow.core.errors import RedisUnavailable
+from agentainer_flow.core.errors import RedisUnavailable, WorkflowCancelled, WorkflowFailed
 from agentainer_flow.core.ids import Origin, use_origin
 from agentainer_flow.core.log import EventLog
+from agentainer_flow.sdk.client import Prepared
+from agentainer_flow.sdk.progress import Progress
+from agentainer_flow.sdk.runner import _Runner  # pyright: ignore[reportPrivateUsage] - run() has no key
 from agentainer_flow.sdk.service import Service
 
 from .flows import RECORDER
@@ -54,7 +57,7 @@ class Member:
 
     def start(self) -> None:
         self._lives += 1
-        self.life = Life(self.node.name, self._lives)
+        self.life = Life(self.node.name, self._lives, self._world.slots_of(self.node))
         self._stop = anyio.Event()
         world = self._world
         chance = Random(f"{world.plan.seed}/{self.life}")
@@ -73,14 +76,18 @@ class Member:
             stack.enter_context(use_clock(skewed(world.loop.clock, self.node.skew_s)))
             stack.enter_context(use_origin(Origin(chance, host.name, self._pid)))
             log = EventLog(settings, world.url)
-            RUNTIME.set(SimulatedRuntime(host, chance, lambda: not life.is_dead))
+            bounds = self.node if world.plan.is_calm else None
+            RUNTIME.set(SimulatedRuntime(host, chance, lambda: not life.is_dead, bounds))
             try:
                 await log.open()
-                service = Service(log, world.codes, roles=self.node.roles)
-                await service.run(stop)
+                await self._serve(log, stop)
             finally:
                 with anyio.CancelScope(shield=True):
                     await log.close()
+
+    async def _serve(self, log: EventLog, stop: anyio.Event) -> None:
+        codes = self._world.codes_of(self.node)
+        await Service(log, codes, roles=self.node.roles).run(stop)
 
     def _ended(self, life: Life, main: asyncio.Task[None]) -> None:
         """Start again what cannot begin without Redis; nobody else ends by itself."""
@@ -113,6 +120,35 @@ class Member:
             await asyncio.wait([main])
             self.life.is_dead = True
             self._main = None
+
+
+class _Silent(Progress):
+    def interrupted(self, reference: str) -> None:
+        """Nobody is there who wants to know."""
+
+
+class Alone(Member):
+    """A process that runs one workflow by itself; nobody starts it again."""
+
+    prepared: Prepared | None = None
+
+    def start(self) -> None:
+        if self.prepared and not self._lives:
+            super().start()
+
+    async def _serve(self, log: EventLog, stop: anyio.Event) -> None:
+        run = self.prepared
+        if run is None:
+            return
+        runner = _Runner(log, run, run.code.cls())
+        runner._progress = _Silent(run.workflow, run.code.definition, "off")  # pyright: ignore[reportPrivateUsage]
+        with suppress(WorkflowFailed, WorkflowCancelled):
+            await runner.run()
+
+    async def stop(self) -> None:
+        if self._main:
+            self._main.cancel()
+        await super().stop()
 
 
 def skewed(clock: Clock, by_s: float) -> Clock:

@@ -11,8 +11,9 @@ from agentainer_flow.projections.invariants.entries import read_entries
 from agentainer_flow.sdk.check import Question, check
 from agentainer_flow.sdk.verify import verify
 
+from .calm import judge_calm
 from .effects import judge_effects
-from .graphs import Agent, Count
+from .graphs import POISON, Agent, Count, Die
 from .plan import Plan
 from .values import ENDS, judge_values
 from .world import World
@@ -62,6 +63,8 @@ def _judge(world: World, logs: Logs) -> Iterator[str]:
     yield from _workflows(world, logs)
     if not world.plan.loses_writes:
         yield from judge_effects(world.recorder, logs, _counts(world))
+        taken_back = world.seen["claims taken back"]
+        yield from judge_calm(world.plan, logs, world.recorder.containers, taken_back)
         yield from _commands(world, logs)
 
 
@@ -84,7 +87,7 @@ def _workflows(world: World, logs: Logs) -> Iterator[str]:
         graph = world.plan.starts[number].graph
         entries = logs.get(one.workflow)
         if not entries:
-            if not world.plan.loses_writes:
+            if not (world.plan.loses_writes or world.plan.starts[number].alone):
                 yield f"workflow {number} ({one.workflow}) was acknowledged, it has no log"
             continue
         last = next((entry for entry in entries if entry.type in ENDS), None)
@@ -100,12 +103,17 @@ def _workflows(world: World, logs: Logs) -> Iterator[str]:
 def excuses_of(plan: Plan) -> set[str]:
     """Why runs may fail which need not: kinds of errors."""
     steps = [step for start in plan.starts for step in start.graph.steps]
-    excuses: set[str] = {"Poison"} if plan.faults else set()
+    acts = [act for step in steps for act in step.acts]
+    deadly = any(isinstance(act, Die) and act.times >= POISON for act in acts)
+    excuses: set[str] = {"Poison"} if plan.faults or deadly else set()
     kinds = {fault.kind for fault in plan.timed}
     if any(step.timeout for step in steps):
         excuses.add("TaskTimeout")
-    has_agents = any(isinstance(act, Agent) for step in steps for act in step.acts)
-    if has_agents and kinds & {"agent", "power", "host"}:
+    if any(step.queue_timeout for step in steps):
+        excuses.add("QueueTimeout")
+    if any(start.graph.timeout for start in plan.starts):
+        excuses.add("WorkflowTimeout")
+    if any(isinstance(act, Agent) for act in acts) and kinds & {"agent", "power", "host"}:
         excuses.add("AgentFailed")
     return excuses
 
@@ -119,7 +127,11 @@ def _commands(world: World, logs: Logs) -> Iterator[str]:
             "workflow.paused": done[(workflow, "pause")] + done[(workflow, "freeze")],
             "workflow.resumed": done[(workflow, "resume")],
             "workflow.cancel_requested": done[(workflow, "cancel")],
+            "state.updated": done[(workflow, "write")],
         }
+        types["state.updated"] = sum(
+            entry.type == "state.updated" and entry.by == "client" for entry in entries
+        )
         for kind, times in asked.items():
             if types[kind] != times:
                 yield f"{workflow}: {times} times {kind} was acknowledged, it has {types[kind]}"

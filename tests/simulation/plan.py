@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from .graphs import Graph
+from .graphs import Die, Graph
 
 Role = Literal["scheduler", "clock", "janitor", "worker", "launcher"]
 ALL_ROLES: tuple[Role, ...] = ("scheduler", "clock", "janitor", "worker", "launcher")
@@ -29,9 +29,13 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     skew_s: float = 0.0
     slots: int = 4
     agent_slots: int = 4
+    #: What its agents may have together, MB; 0: any number.
+    memory: int = 0
+    #: A step that its code does not have.
+    lacks: str = ""
 
 
-Verb = Literal["pause", "freeze", "resume", "cancel"]
+Verb = Literal["pause", "freeze", "resume", "cancel", "write"]
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,6 +49,8 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True):
     graph: Graph
     at_s: float = 0.0
     commands: tuple[Command, ...] = ()
+    #: It runs in a process of its own, a node that is not started again.
+    alone: bool = False
 
 
 CallKind = Literal[
@@ -55,6 +61,7 @@ CallKind = Literal[
     "delay",  # the call takes `for_s` to get there
     "delay_reply",  # the reply takes `for_s` to come back
     "double",  # the call is applied twice, the second reply counts
+    "freeze",  # the call was applied, and the node stands still before it hears of it
 ]
 
 
@@ -69,6 +76,9 @@ class CallFault(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Count only the calls of this script; empty: of all.
     script: str = ""
 
+
+#: Faults of calls that are over at once.
+QUICK: tuple[CallKind, ...] = ("lose_call", "lose_reply", "double")
 
 TimedKind = Literal[
     "kill",  # a node dies at whatever it does
@@ -116,8 +126,29 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stops: bool = False
 
     @property
+    def launching_host(self) -> str:
+        """Where a process that runs a workflow by itself is: others adopt its agents there."""
+        return next(node.host for node in reversed(self.nodes) if "launcher" in node.roles)
+
+    @property
     def loses_writes(self) -> bool:
         return any(fault.kind == "rollback" for fault in self.timed)
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing in it takes so long that somebody counts as dead."""
+        quick = all(
+            fault.kind in QUICK or ("delay" in fault.kind and fault.for_s < self.lease / 2)
+            for fault in self.calls
+        )
+        kills = any(
+            isinstance(act, Die)
+            for start in self.starts
+            for step in start.graph.steps
+            for act in step.acts
+        )
+        alone = any(start.alone for start in self.starts)
+        return quick and not (self.timed or kills or alone)
 
     @property
     def faults(self) -> int:

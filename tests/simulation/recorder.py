@@ -5,12 +5,15 @@ A missing fence is invisible in the log, which other guards protect; here it is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import msgspec
 
 from agentainer_flow import AsyncContext, Context
+
+from .lives import LIFE, Life
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -44,8 +47,11 @@ class Container(msgspec.Struct):
 
 
 class Recorder:
-    def __init__(self, now_ms: Callable[[], float]) -> None:
+    def __init__(self, now_ms: Callable[[], float], crash: Callable[[Life, float], None]) -> None:
         self._now_ms = now_ms
+        self._crash = crash
+        #: Bodies that run at the moment.
+        self._running: Counter[Life] = Counter()
         self.bodies: list[Ran] = []
         self.calls: list[Ran] = []
         self.containers: list[Container] = []
@@ -59,6 +65,31 @@ class Recorder:
     def body(self, context: AsyncContext | Context) -> Generator[None]:
         self.bodies.append(self._ran(context))
         yield
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """A body that keeps its slot to its end."""
+        life = LIFE.get()
+        if life is None:
+            yield
+            return
+        self._running[life] += 1
+        if life.slots and self._running[life] > life.slots:
+            self.complain(f"{self._running[life]} bodies run on {life}, it has {life.slots} slots")
+        try:
+            yield
+        finally:
+            self._running[life] -= 1
+
+    def times_begun(self, context: AsyncContext | Context) -> int:
+        """How often the body of this task has begun, this time included."""
+        place = (context.workflow_id, context.step_id, context.index)
+        return sum((ran.workflow, ran.step, ran.index) == place for ran in self.bodies)
+
+    def kill(self) -> None:
+        """The process that asks for it dies."""
+        if life := LIFE.get():
+            self._crash(life, 0.2)
 
     def once(self, context: AsyncContext | Context, name: str, answer: int) -> int:
         """What `context.run` is to call once."""

@@ -19,7 +19,7 @@ from agentainer_flow.core.memory import serve
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.invariants import Entry
 from agentainer_flow.reactors.runtimes.contract import Runtime
-from agentainer_flow.sdk import service
+from agentainer_flow.sdk import runner, service
 from agentainer_flow.sdk.testing.loop import Deadlock
 
 from .hosts import RUNTIME
@@ -52,6 +52,7 @@ redis.utils.get_lib_version = cache(redis.utils.get_lib_version)
 
 def simulate(plan: Plan) -> Outcome:
     loop = SimulatedLoop(plan.seed)
+    uncaught: list[str] = []
     name = f"simulation-{plan.seed}"
     with (
         serve(
@@ -64,6 +65,7 @@ def simulate(plan: Plan) -> Outcome:
         _logs_counted() as said,
         _runtimes_simulated(),
     ):
+        loop.set_exception_handler(lambda _, told: uncaught.append(_words_of(told)))
         world = World(plan, loop, server, f"memory://{name}")
         try:
             with use_origin(Origin(world.chance, "judge", 0)):
@@ -71,6 +73,7 @@ def simulate(plan: Plan) -> Outcome:
         finally:
             loop.end()
     problems += [f"it was said: {name}" for name in said if name in NEVER]
+    problems += uncaught
     events = Counter(entry.type for log in logs.values() for entry in log)
     seen = world.seen + Counter(
         {
@@ -91,6 +94,11 @@ def simulate(plan: Plan) -> Outcome:
         loop.time(),
         {node: number for (node, script), number in world.network.made.items() if not script},
     )
+
+
+def _words_of(told: Mapping[str, Any]) -> str:
+    """What a loop tells of an exception that nobody caught."""
+    return f"{told['message']}: {told.get('exception')!r}"
 
 
 def _play(world: World, loop: SimulatedLoop) -> tuple[list[str], Mapping[str, Sequence[Entry]]]:
@@ -145,9 +153,12 @@ def _runtimes_simulated() -> Generator[None]:
     async def open_runtime(_settings: Settings, _installation: str) -> Runtime:
         return RUNTIME.get()
 
-    module: Any = service
-    real, module.open_runtime = module.open_runtime, open_runtime
+    modules: list[Any] = [service, runner]
+    real = modules[0].open_runtime
+    for module in modules:
+        module.open_runtime = open_runtime
     try:
         yield
     finally:
-        module.open_runtime = real
+        for module in modules:
+            module.open_runtime = real

@@ -48,8 +48,9 @@ def smaller_plans(plan: Plan) -> Iterator[Plan]:
         if getattr(plan, name) != value:
             yield replace(plan, **{name: value})
     for at, node in enumerate(plan.nodes):
-        if node.skew_s:
-            nodes = (*plan.nodes[:at], replace(node, skew_s=0.0), *plan.nodes[at + 1 :])
+        if node.skew_s or node.lacks or node.memory:
+            plainer = replace(node, skew_s=0.0, lacks="", memory=0)
+            nodes = (*plan.nodes[:at], plainer, *plan.nodes[at + 1 :])
             yield replace(plan, nodes=nodes)
 
 
@@ -62,8 +63,10 @@ def _smaller_starts(start: Start) -> Iterator[Start]:
         for smaller in _smaller_steps(step):
             steps = (*start.graph.steps[:at], smaller, *start.graph.steps[at + 1 :])
             yield replace(start, graph=_tidy(replace(start.graph, steps=steps)))
-    if start.graph.max_parallel or start.graph.priority:
-        yield replace(start, graph=Graph(start.graph.steps))
+    if start.graph != (plain := Graph(start.graph.steps)):
+        yield replace(start, graph=plain)
+    if start.alone:
+        yield replace(start, alone=False)
 
 
 def _smaller_steps(step: Step) -> Iterator[Step]:
@@ -75,6 +78,7 @@ def _smaller_steps(step: Step) -> Iterator[Step]:
         yield replace(step, width=step.width - 1)
     plain: dict[str, Any] = {
         "queue": None,
+        "queue_timeout": None,
         "concurrency": None,
         "max_workers": None,
         "plain": False,

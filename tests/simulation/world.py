@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,15 +16,18 @@ from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.memory import Server
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.sdk import client
+from agentainer_flow.sdk.client import Prepared
+from agentainer_flow.sdk.graph import WorkflowCode
 
 from .clients import Client, Told
 from .flows import code_for
+from .graphs import Nap
 from .hosts import Host
 from .lives import LIFE, Life
 from .loop import SimulatedLoop
 from .nemesis import Nemesis
 from .network import Network
-from .nodes import Member
+from .nodes import Alone, Member
 from .plan import CLIENTS, Node, Plan
 from .recorder import Recorder
 from .story import Story
@@ -42,13 +46,18 @@ class World:
         self.loop = loop
         self.story = Story(loop.time)
         self.chance = Random(f"world/{plan.seed}")
-        self.recorder = Recorder(lambda: loop.now() * 1000)
+        self.recorder = Recorder(lambda: loop.now() * 1000, self.crash)
         self.seen: Counter[str] = Counter()
         self.told: list[Told] = []
         self.network = Network(self, server, url)
         self.hosts: dict[str, Host] = {}
-        self.members = {
+        self.members: dict[str, Member] = {
             node.name: Member(self, node, number) for number, node in enumerate(plan.nodes, 1)
+        }
+        self.members |= {
+            f"r{n}": Alone(self, Node(f"r{n}", host=plan.launching_host), 50 + n)
+            for n, start in enumerate(plan.starts)
+            if start.alone
         }
         self.codes = [code_for(f"g{n}", start.graph) for n, start in enumerate(plan.starts)]
         self.clients: list[Client] = []
@@ -66,6 +75,28 @@ class World:
             self.hosts[name] = Host(name, self.recorder, self.loop.now)
         return self.hosts[name]
 
+    def codes_of(self, node: Node) -> list[WorkflowCode]:
+        """The code that a node has."""
+        return [
+            replace(
+                code, steps={name: one for name, one in code.steps.items() if name != node.lacks}
+            )
+            for code in self.codes
+        ]
+
+    def slots_of(self, node: Node) -> int:
+        """Bodies that a node may run at a time; 0: some give up their slots for a while."""
+        steps = [step for start in self.plan.starts for step in start.graph.steps]
+        naps = any(isinstance(act, Nap) for step in steps for act in step.acts)
+        return 0 if naps else node.slots
+
+    def run_alone(self, number: int, run: Prepared) -> None:
+        """Let a workflow run in a process of its own."""
+        member = self.members[f"r{number}"]
+        if isinstance(member, Alone):
+            member.prepared = run
+            member.start()
+
     def settings_of(self, node: Node | None = None) -> Settings:
         return Settings(
             redis_url=self.url,
@@ -76,6 +107,7 @@ class World:
             partitions=self.plan.partitions,
             slots=node.slots if node else 1,
             agent_slots=node.agent_slots if node else 1,
+            agent_memory=node.memory * 2**20 if node and node.memory else None,
             snapshot_every=self.plan.snapshot_every,
         )
 
@@ -148,15 +180,23 @@ class World:
         back_s = max(
             (-fault.for_s for fault in self.plan.timed if fault.kind == "clock"), default=0
         )
-        skews = [node.skew_s for node in self.plan.nodes]  # a sleep ends by the worker's clock
+        # A sleep ends by the clock of a worker.
+        skews = [member.node.skew_s for member in self.members.values()]
         skew_s = max(skews) - min(skews)
         return PATIENCE_S + skew_s + max(0.0, back_s) + HOST_S * ("host" in kinds)
 
     def _have_ended(self) -> bool:
         ends: set[bytes | None] = {b"completed", b"failed", b"cancelled"}
-        if self.plan.loses_writes:
-            ends.add(None)
-        return all(self._meta(one, b"status") in ends for one in self.clients)
+        return all(
+            (status := self._meta(one, b"status")) in ends
+            or (status is None and not self._has_to_be_there(number))
+            for number, one in enumerate(self.clients)
+        )
+
+    def _has_to_be_there(self, number: int) -> bool:
+        """A workflow may never have been created when its process died, or Redis lost it."""
+        alone = self.members.get(f"r{number}")
+        return not self.plan.loses_writes and (alone is None or alone.is_alive)
 
     def _meta(self, one: Client, field: bytes) -> Any:
         key = self._keys.workflow(one.workflow, "meta").encode()
