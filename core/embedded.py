@@ -24,7 +24,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .embedded_files import Place, explain, find_place, make_private, read_text, try_lock
+from .embedded_files import (
+    Place,
+    explain,
+    find_place,
+    make_private,
+    mending,
+    read_text,
+    try_lock,
+)
 from .errors import EmbeddedRedisError
 from .redis_program import Program, choose_program
 from .settings import Settings
@@ -67,7 +75,7 @@ def ensure(settings: Settings) -> str:
     place = find_place(settings)
     started, deadline = False, time.monotonic() + START_TIMEOUT
     while (answer := _ask(place)[0]) != "ready":
-        if answer == "loading":
+        if answer == "loading" or _ask(mending(place))[0] != "absent":
             deadline = time.monotonic() + START_TIMEOUT
         if time.monotonic() > deadline:
             raise EmbeddedRedisError(explain(place, "does not answer"))
@@ -145,6 +153,8 @@ def _start(place: Place, lock: int) -> None:
     program = choose_program(read_text(place.written_by) or None)
     try:
         make_private(place.socket.parent)
+        if place.pid.exists():
+            _mend(program, place, lock)
         _run(_command(program, place), lock)
         place.written_by.write_text(str(program))
     except subprocess.CalledProcessError as error:
@@ -152,6 +162,22 @@ def _start(place: Place, lock: int) -> None:
         raise EmbeddedRedisError(explain(place, f"cannot be started: {said}")) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EmbeddedRedisError(explain(place, f"cannot be started: {error}")) from error
+
+
+def _mend(program: Program, place: Place, lock: int) -> None:
+    """After a crash: have Redis read its file once before anybody can write to it.
+
+    Of a transaction that was torn apart Redis (7.0 and 8.2) drops the command that is not whole,
+    and keeps those before it. What is written next would end that transaction, and the start after
+    that take half of it for whole. A file that ends within a transaction is cut in front of it.
+    """
+    private = mending(place)
+    command = [*_command(program, private), "--daemonize", "no"]
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with subprocess.Popen(command, pass_fds=(lock,), umask=0o077, **streams) as process:
+        while process.poll() is None and _ask(private)[0] != "ready":
+            time.sleep(POLL)
+        _shut_down(private, process.pid)
 
 
 def _run(command: list[str], lock: int) -> None:
@@ -176,7 +202,7 @@ def _command(program: Program, place: Place) -> list[str]:
         "unixsocketperm": "700",
         # Leaves the session of the terminal, so that Ctrl-C there does not reach it.
         "daemonize": "yes",
-        "pidfile": str(place.directory / "redis.pid"),
+        "pidfile": str(place.pid),
         "logfile": str(place.log),
         "appendonly": "yes",
         # An acknowledged event survives a power cut; group commit keeps it fast.

@@ -34,6 +34,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.directory / "server.lock"
 
     @property
+    def pid(self) -> Path:
+        """A server that is stopped removes it, one that is killed does not."""
+        return self.directory / "redis.pid"
+
+    @property
     def log(self) -> Path:
         return self.directory / "redis.log"
 
@@ -49,6 +54,11 @@ def find_place(settings: Settings) -> Place:
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         path = _short_directory(directory) / "redis.sock"
     return Place(directory, path)
+
+
+def mending(place: Place) -> Place:
+    """The same files, and a socket that nobody connects to."""
+    return Place(place.directory, place.socket.with_name("mending.sock"))
 
 
 def _short_directory(directory: Path) -> Path:

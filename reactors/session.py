@@ -6,7 +6,7 @@ when it falls silent the janitor hands them on, and a role that stops hands them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 
 import anyio
 import msgspec
@@ -31,7 +31,12 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True):
     memory_bytes: int | None = None
     #: Definitions that a worker has the code of.
     definitions: list[str] = []
+    #: Their steps as `steps_text` writes them, of those that are not very long.
+    steps: dict[str, str] = {}
 
+
+#: Bytes that the steps of a definition may have to be said with every renewal.
+SAID = 2000
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,7 +51,7 @@ class Session:
         lane: str = SHARED,
         slots: int = 0,
         memory_bytes: int | None = None,
-        definitions: Iterable[str] = (),
+        definitions: Mapping[str, str] | None = None,
         name: str = "",
     ) -> None:
         """A role of a process has one name in all partitions, and a lease in each."""
@@ -62,7 +67,8 @@ class Session:
             lane,
             slots,
             memory_bytes,
-            list(definitions),
+            list(definitions or {}),
+            {name: steps for name, steps in (definitions or {}).items() if len(steps) <= SAID},
         )
 
     async def keep(self) -> None:

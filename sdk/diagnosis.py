@@ -165,6 +165,9 @@ def _why(facts: Facts, step: Waiting) -> tuple[Literal["problem", "waiting"], st
             return "waiting", f"and {_running(queue)}"
     if not workers:
         return "problem", f"but no worker serves definition {step.definition!r}"
+    workers = [one for one in workers if one.has(step.definition, step.step)]
+    if not workers:
+        return "problem", f"but no worker that serves {step.definition!r} has the code of this step"
     slots, claimed = sum(one.slots for one in workers), sum(one.claimed for one in workers)
     if claimed >= slots:
         return "waiting", f"and all {slots} slots of {_count(len(workers), 'worker')} are taken"

@@ -29,12 +29,19 @@ class Member(msgspec.Struct, frozen=True):
     lease_left_s: float
     #: Of a scheduler: the partitions whose lane it owns.
     owns_lanes: list[int] = []
+    #: Of a worker: the steps it has of a definition, as `steps_text` writes them, where it says so.
+    steps: dict[str, str] = {}
     #: Of a launcher: what its agents may have together; None: no limit.
     memory_bytes: int | None = None
 
     @property
     def lives(self) -> bool:
         return self.lease_left_s > 0
+
+    def has(self, definition: str, step: str) -> bool:
+        """Whether a worker that serves the definition has the code of this step."""
+        said = self.steps.get(definition)
+        return said is None or f"|{step}|" in said
 
 
 class Unread(msgspec.Struct, frozen=True):

@@ -47,13 +47,7 @@ class Handle:
 
         Raises WorkflowFailed, WorkflowCancelled; AgentTimeout after `timeout` seconds.
         """
-        log = await shared(self._settings)
-        try:
-            with anyio.fail_after(timeout):
-                end = await wait_ended(log, self.id)
-        except TimeoutError:
-            raise AgentTimeout(f"workflow {self.id} still runs after {timeout} s") from None
-        return await result_of(log, self.id, end)
+        return await wait_result(await shared(self._settings), self.id, timeout)
 
     async def events(self, after: int = 0) -> AsyncIterator[Recorded]:
         """Events above version `after`: first those there are, then live, until the run ends."""
@@ -148,6 +142,16 @@ async def follow_to_end(log: EventLog, workflow: str, *, after: int = 0) -> Asyn
             yield recorded
             if recorded.type in TERMINAL:
                 return
+
+
+async def wait_result(log: EventLog, workflow: str, timeout: float | None) -> Any:
+    """Wait for the end of a run and return its result; raises as `Handle.result`."""
+    try:
+        with anyio.fail_after(timeout):
+            end = await wait_ended(log, workflow)
+    except TimeoutError:
+        raise AgentTimeout(f"workflow {workflow} still runs after {timeout:g} s") from None
+    return await result_of(log, workflow, end)
 
 
 async def wait_ended(log: EventLog, workflow: str) -> Recorded:

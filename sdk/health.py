@@ -158,6 +158,7 @@ class PartitionLooker:
             claimed=sum(map(int, held)),
             lease_left_s=round((deadline - self._now_ms) / 1000, 3),
             owns_lanes=[self._partition] if owns else [],
+            steps=about.steps,
             memory_bytes=about.memory_bytes,
         )
 

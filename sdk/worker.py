@@ -83,7 +83,7 @@ class Worker:
             partition=partition,
             lane=lane,
             slots=capacity.slots,
-            definitions=self._codes,
+            definitions=self._definitions,
             name=name,
         )
         self.runs = Runs(event_log)

@@ -17,6 +17,7 @@ from ..core.log import EventLog
 from ..core.settings import Settings
 from ..sdk import client
 from ..sdk.graph import WorkflowCode
+from ..sdk.handle import wait_result
 from ..sdk.loop import run_loop
 from ..sdk.registry import load
 from ..sdk.runner import arun, astart
@@ -59,6 +60,14 @@ def start(
         typer.echo(handle.id)
     say(f"Serve it:   agentainer up {reference}")
     say(f"Follow it:  agentainer workflow events {handle.id} --follow")
+
+
+def result(id: str, timeout: float | None) -> None:
+    async def ask(log: EventLog) -> Any:
+        return await wait_result(log, await find(log, id), timeout)
+
+    prepare()
+    print_json(with_log(ask))
 
 
 def cancel(id: str, reason: str, *, as_json: bool) -> None:

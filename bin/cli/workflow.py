@@ -241,6 +241,28 @@ def watch(id: Id) -> None:
 
 
 @app.command()
+def result(
+    id: Id,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the result of a workflow as JSON, once it has ended.
+
+    Exit code 1, and why, when it did not complete, or not in time.
+
+    \b
+    Examples:
+      agentainer workflow result last
+      agentainer workflow result 01k9f3 --timeout 60
+    """
+    from . import starting
+
+    starting.result(id, timeout)
+
+
+@app.command()
 def cancel(
     id: Id,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the log.")] = "",

@@ -23,7 +23,7 @@ async def bench(log: EventLog) -> Bench:
 
 
 async def test_a_session_says_what_it_is_until_it_ends(log: EventLog) -> None:
-    session = Session(log, "worker", slots=3, definitions=["orders"])
+    session = Session(log, "worker", slots=3, definitions={"orders": "|pack|send|"})
     key = log.keys.flow(0, "about")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.keep)

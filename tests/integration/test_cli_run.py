@@ -115,6 +115,22 @@ def test_start_prints_the_id_and_says_how_to_serve_it(cli: Command) -> None:
     assert f"agentainer up {FLOWS}:Greet" in done.stderr
 
 
+def test_result_waits_for_the_end(cli: Command) -> None:
+    workflow = cli.start("Greet", "-i", "name=7")
+    late = cli("workflow", "result", workflow, "--timeout", "0.2")
+    assert (late.returncode, late.stdout) == (1, "")
+    assert "still runs after 0.2 s" in late.stderr
+    cli.up()
+    assert cli.ask("workflow", "result", workflow) == "hello 7"
+
+
+def test_result_of_a_run_that_failed_says_why(cli: Command) -> None:
+    cli.run("Broken")
+    done = cli("workflow", "result", "last")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "broken" in done.stderr
+
+
 def test_cancel_ends_a_run_that_is_served(cli: Command) -> None:
     workflow = cli.start("Gated", "-i", f"gate={cli.gate}")
     cli.up()

@@ -2,83 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
-import redis
 
 from agentainer_flow.core.errors import RedisUnavailable, SettingsError
 from agentainer_flow.core.log import EventLog
-from agentainer_flow.core.redis_program import find_programs
 from agentainer_flow.core.settings import Settings, load_settings
+
+from .replicated import Server, replicated
 
 pytestmark = pytest.mark.anyio
 
 
-class Server:
-    """A Redis on a unix socket and, for its replica, a port of its own choice."""
-
-    def __init__(self, program: str, directory: Path, *options: str) -> None:
-        self.url = f"unix://{directory}/redis.sock"
-        command = [program, "--unixsocket", f"{directory}/redis.sock", "--dir", str(directory)]
-        self.process = subprocess.Popen(
-            [*command, "--save", "", *options], stdout=subprocess.DEVNULL
-        )
-        self.client = redis.Redis.from_url(self.url)
-
-    def until_ready(self) -> Server:
-        until(lambda: self.client.ping())
-        return self
-
-    def close(self) -> None:
-        self.client.close()
-        self.process.kill()
-        self.process.wait()
-
-
-def until(condition: object, seconds: float = 10) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except (redis.ConnectionError, redis.BusyLoadingError):
-            pass
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
 @pytest.fixture
-def folders() -> Iterator[list[Path]]:
-    made = [Path(tempfile.mkdtemp(prefix="agentainer-test-")) for _ in range(2)]
-    yield made
-    for folder in made:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def servers(folders: list[Path]) -> Iterator[tuple[Server, Server]]:
-    program = max(find_programs(), key=lambda found: found.version).path
-    port = str(20_000 + os.getpid() % 20_000)
-    primary = Server(program, folders[0], "--bind", "127.0.0.1", "--port", port).until_ready()
-    replica = Server(program, folders[1], "--port", "0", "--replicaof", "127.0.0.1", port)
-    try:
-        replica.until_ready()
-        until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-        yield primary, replica
-    finally:
-        replica.process.send_signal(signal.SIGCONT)
-        replica.close()
-        primary.close()
+def servers() -> Iterator[tuple[Server, Server]]:
+    with replicated() as servers:
+        yield servers
 
 
 def settings_for(url: str, durability: str) -> Settings:

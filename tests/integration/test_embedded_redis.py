@@ -103,6 +103,24 @@ def test_forgets_a_torn_last_write(home: Settings) -> None:
         assert client.keys() == ["whole"]
 
 
+def test_forgets_a_torn_transaction_for_good(home: Settings) -> None:
+    with connected(home) as client:
+        client.set("whole", 1)
+    kill(home)
+    (log,) = find_place(home).directory.glob("appendonlydir/*.incr.aof")
+    with log.open("ab") as file:
+        file.write(
+            b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\nhalf\r\n$1\r\n1\r\n*3\r\n$3\r\nSET"
+        )
+    with connected(home) as client, client.pipeline(transaction=True) as pipe:
+        pipe.set("next", 1)
+        pipe.set("after", 1)
+        pipe.execute()
+    kill(home)
+    with connected(home) as client:
+        assert sorted(client.keys()) == ["after", "next", "whole"]
+
+
 def test_says_what_the_log_says_when_the_data_is_damaged(home: Settings) -> None:
     with connected(home) as client:
         client.set("whole", 1)
