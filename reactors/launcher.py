@@ -40,7 +40,7 @@ from .runtimes.contract import (
     Started,
 )
 from .runtimes.patience import patiently
-from .session import Session
+from .session import Heartbeat, Session
 
 log = structlog.get_logger()
 
@@ -73,6 +73,7 @@ class Launcher:
         lane: str = SHARED,
         capacity: Capacity,
         name: str = "",
+        heart: Heartbeat | None = None,
     ) -> None:
         self._log = event_log
         self._open_runtime = open_runtime
@@ -89,6 +90,7 @@ class Launcher:
             slots=self._capacity.slots,
             memory_bytes=self._capacity.memory_bytes,
             name=name,
+            heart=heart,
         )
         #: Workflow and job of each claim that is not done with; capacity is taken from it on.
         self._taken: list[tuple[str, str]] = []

@@ -41,6 +41,38 @@ SAID = 2000
 _encode = msgspec.json.Encoder().encode
 
 
+class Heartbeat:
+    """Renew the leases of a partition's sessions in this process by one call for all."""
+
+    def __init__(self, log: EventLog, partition: int) -> None:
+        self._log = log
+        self._partition = partition
+        self._kept: dict[str, About] = {}
+        #: Whoever has it renews for all; when they stop, the next one goes on.
+        self._beating = anyio.Lock()
+
+    async def keep(self, name: str, about: About) -> None:
+        """Renew a lease until cancelled."""
+        await self._renew({name: about})
+        self._kept[name] = about
+        try:
+            async with self._beating:
+                while True:
+                    await anyio.sleep(self._log.settings.lease / 3)
+                    await self._renew(self._kept)
+        finally:
+            del self._kept[name]
+
+    async def _renew(self, sessions: Mapping[str, About]) -> None:
+        await self._log.scripts.renew(
+            self._partition,
+            lanes=[],
+            sessions=list(sessions),
+            lease_ms=int(self._log.settings.lease * 1000),
+            about={name: _encode(about).decode() for name, about in sessions.items()},
+        )
+
+
 class Session:
     def __init__(
         self,
@@ -53,10 +85,12 @@ class Session:
         memory_bytes: int | None = None,
         definitions: Mapping[str, str] | None = None,
         name: str = "",
+        heart: Heartbeat | None = None,
     ) -> None:
         """A role of a process has one name in all partitions, and a lease in each."""
         self._log = log
         self._partition = partition
+        self._heart = heart or Heartbeat(log, partition)
         self.name = name or new_session(role)
         here = origin()
         self._about = About(
@@ -73,17 +107,7 @@ class Session:
 
     async def keep(self) -> None:
         """Renew the lease until cancelled."""
-        lease = self._log.settings.lease
-        about = {self.name: _encode(self._about).decode()}
-        while True:
-            await self._log.scripts.renew(
-                self._partition,
-                lanes=[],
-                sessions=[self.name],
-                lease_ms=int(lease * 1000),
-                about=about,
-            )
-            await anyio.sleep(lease / 3)
+        await self._heart.keep(self.name, self._about)
 
     async def hand_back_others(self, kept: Collection[str]) -> None:
         """Let others claim what it is said to hold and does not; see `Scripts.hand_back_others`."""

@@ -17,7 +17,7 @@ from ..reactors.janitor import Janitor
 from ..reactors.launcher import Launcher
 from ..reactors.projector import Projector
 from ..reactors.runtimes.contract import Runtime
-from ..reactors.session import Session
+from ..reactors.session import Heartbeat, Session
 from ..reactors.share import Share
 from ..reactors.tenure import Tenures
 from .graph import WorkflowCode
@@ -49,6 +49,7 @@ class PartitionRoles:
         self._log = common.log
         self._partition = partition
         self._bell = Bell(self._log, partition=partition)
+        self._heart = Heartbeat(self._log, partition)
         self._mains: list[Main] = [self._bell.run]
         #: What gives up what it owns, in this order.
         self._owners: list[Main] = []
@@ -117,6 +118,7 @@ class PartitionRoles:
             capacity=self._common.tasks,
             find_hops=self._tenures.hops if self._tenures else None,
             name=self._common.names["worker"],
+            heart=self._heart,
         )
         self._mains.append(worker.run)
         self._drains.append(worker.drain)
@@ -130,11 +132,18 @@ class PartitionRoles:
             partition=self._partition,
             capacity=self._common.agents,
             name=self._common.names["launcher"],
+            heart=self._heart,
         )
         self._mains.append(launcher.run)
         self._owners.append(launcher.hand_back)
 
     def _add_session(self, role: str) -> None:
-        session = Session(self._log, role, partition=self._partition, name=self._common.names[role])
+        session = Session(
+            self._log,
+            role,
+            partition=self._partition,
+            name=self._common.names[role],
+            heart=self._heart,
+        )
         self._mains.append(session.keep)
         self._owners.append(session.hand_back)

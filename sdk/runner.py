@@ -31,6 +31,7 @@ from ..reactors.leftovers import remove_leftovers
 from ..reactors.projector import Projector
 from ..reactors.runtimes.choose import open_runtime
 from ..reactors.runtimes.contract import Runtime
+from ..reactors.session import Heartbeat
 from ..reactors.tracer import keep_for_tracer, open_tracer
 from . import client
 from .connections import connect, shared
@@ -106,6 +107,7 @@ class _Runner:
         self._bell = Bell(log, partition=partition, lane=lane)
         self._clock = Clock(log, self._bell, partition=partition, lane=lane)
         hops = Hops(log, self._engine)
+        heart = Heartbeat(log, partition)
         self._worker = Worker(
             log,
             self._bell,
@@ -114,6 +116,7 @@ class _Runner:
             lane=lane,
             capacity=Capacity(log.settings.slots),
             find_hops=lambda: hops,
+            heart=heart,
         )
         self._launcher = Launcher(
             log,
@@ -122,6 +125,7 @@ class _Runner:
             partition=partition,
             lane=lane,
             capacity=Capacity(log.settings.agent_slots, log.settings.agent_memory),
+            heart=heart,
         )
         inputs = {name: decode(value) for name, value in prepared.inputs.items()}
         trace = trace_of(self.id, prepared.traceparent, log.settings)

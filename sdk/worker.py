@@ -32,7 +32,7 @@ from ..core.log import EventLog
 from ..reactors.capacity import Capacity
 from ..reactors.hop import Hop, Hops, Result
 from ..reactors.lane import LaneLost
-from ..reactors.session import Session
+from ..reactors.session import Heartbeat, Session
 from .bodies import Bodies
 from .execution import Body, Outcome, Runs, decode_args
 from .graph import WorkflowCode
@@ -68,6 +68,7 @@ class Worker:
         capacity: Capacity,
         find_hops: Callable[[], Hops] | None = None,
         name: str = "",
+        heart: Heartbeat | None = None,
     ) -> None:
         """`find_hops` gives the short way to the engine, where it is in the same process."""
         self._log = event_log
@@ -85,6 +86,7 @@ class Worker:
             slots=capacity.slots,
             definitions=self._definitions,
             name=name,
+            heart=heart,
         )
         self.runs = Runs(event_log)
         self._news = News()
