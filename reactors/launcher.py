@@ -323,6 +323,8 @@ class Launcher:
             await remove_ended(self._log, runtime, launch)
             return
         self._observe(m.JOB_LAUNCH, began, runtime, "adopted" if started.adopted else "launched")
+        if started.adopted:  # nobody may have been there when its workflow was resumed
+            await self._thaw(launch)
         launched = clock.monotonic()
         outcome = await runtime.follow(launch, LogKeeper(self._log, launch).keep)
         if await self._record_outcome(launch, token, outcome):
@@ -400,8 +402,13 @@ class Launcher:
                 continue
             if await self._log.is_stopping(*name) or not await self._log.is_unsettled(*name):
                 await self._stop(running)
-            elif await self._log.status(name[0]) != "paused":
-                await self._switch(running.launch, freeze=False)
+            else:
+                await self._thaw(running.launch)
+
+    async def _thaw(self, launch: Launch) -> None:
+        """Let an agent go on, unless its workflow is paused."""
+        if await self._log.status(launch.workflow) != "paused":
+            await self._switch(launch, freeze=False)
 
     async def _stop(self, running: _Running) -> None:
         if self._runtime and running.is_started and not running.is_stopping:

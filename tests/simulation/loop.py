@@ -63,6 +63,11 @@ class SimulatedLoop(VirtualLoop):
                 continue
             handle._run()
 
+    def end(self) -> None:
+        """What has just begun, or was held, takes its first step before it is cancelled."""
+        self.run_until_complete(asyncio.sleep(0))
+        super().end()
+
     def _drop_cancelled(self) -> None:
         scheduled = self._scheduled
         while scheduled and scheduled[0].cancelled():
