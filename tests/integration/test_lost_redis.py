@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import tempfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from agentainer_flow import AsyncContext, Handle, Workflow, parallel, step, workflow
-from agentainer_flow.core import embedded
-from agentainer_flow.core.settings import Settings, load_settings
+from agentainer_flow.core.settings import Settings
 from agentainer_flow.sdk.connections import connect
 
 from ..fundamentals.serving import serving
+from .mortal import kill, mortal_redis, restart
 from .polling import until
 
 pytestmark = pytest.mark.anyio
@@ -58,15 +53,11 @@ class Patient(Workflow):
 
 @pytest.fixture
 def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Settings of a Redis of the test's own, which writes every change to its file at once."""
-    with tempfile.TemporaryDirectory(prefix="agentainer-test-") as home:
-        own = load_settings(environ={}, home=Path(home), runtime="process")
-        url = embedded.ensure(own)
-        monkeypatch.setenv("AGENTAINER_REDIS_URL", url)
+    with mortal_redis() as settings:
+        monkeypatch.setenv("AGENTAINER_REDIS_URL", settings.redis_url or "")
         ran.clear()
         gate[:] = [anyio.Event()]
-        yield load_settings(environ={}, home=Path(home), runtime="process", redis_url=url)
-        embedded.stop(own)
+        yield settings
 
 
 def have_run(count: int) -> bool:
@@ -74,12 +65,8 @@ def have_run(count: int) -> bool:
 
 
 async def kill_and_restart(settings: Settings) -> None:
-    pid = (await anyio.to_thread.run_sync(embedded.status, settings)).pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    while (await anyio.to_thread.run_sync(embedded.status, settings)).running:
-        pass
-    await anyio.to_thread.run_sync(embedded.ensure, settings)
+    await kill(settings)
+    await restart(settings)
 
 
 async def entries(settings: Settings, handle: Handle) -> list[tuple[str, dict[str, str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -15,12 +14,12 @@ import anyio.to_thread
 import pytest
 
 from agentainer_flow import AsyncContext, Handle, Workflow, parallel, step, workflow
-from agentainer_flow.core import embedded
 from agentainer_flow.core.settings import Settings, load_settings
 from agentainer_flow.sdk.check import Question, check
 from agentainer_flow.sdk.connections import connect
 
 from ..fundamentals.serving import serving
+from .mortal import kill, mortal_redis, restart
 from .polling import until
 from .replicated import Server, replicated
 
@@ -48,12 +47,9 @@ class Enduring(Workflow):
 
 @pytest.fixture
 def embedded_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory(prefix="agentainer-test-") as home:
-        own = load_settings(environ={}, home=Path(home), runtime="process")
-        url = embedded.ensure(own)
-        monkeypatch.setenv("AGENTAINER_REDIS_URL", url)
-        yield load_settings(environ={}, home=Path(home), runtime="process", redis_url=url)
-        embedded.stop(own)
+    with mortal_redis() as settings:
+        monkeypatch.setenv("AGENTAINER_REDIS_URL", settings.redis_url or "")
+        yield settings
 
 
 @pytest.fixture
@@ -96,14 +92,10 @@ async def test_a_power_cut_that_takes_the_end_of_the_file(embedded_redis: Settin
 
 async def cut_power(settings: Settings, *, lost: int) -> None:
     """Kill Redis, and take so many bytes from the end of its file, wherever that is."""
-    pid = (await anyio.to_thread.run_sync(embedded.status, settings)).pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    while (await anyio.to_thread.run_sync(embedded.status, settings)).running:
-        pass
+    await kill(settings)
     (written,) = settings.home_path.rglob("*.incr.aof")
     os.truncate(written, written.stat().st_size - lost)
-    await anyio.to_thread.run_sync(embedded.ensure, settings)
+    await restart(settings)
 
 
 async def test_a_replica_that_lacks_the_last_writes_takes_over(
