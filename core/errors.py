@@ -205,10 +205,12 @@ class CannotLaunch(FlowError):
 class BundleDamaged(FlowError):
     """Raised when a file is no exported history, or not as it was exported."""
 
-    def __init__(self, reason: str, *, line: int | None = None, version: int | None = None) -> None:
+    def __init__(
+        self, reason: str, *, line: int | None = None, version: int | None = None, file: str = ""
+    ) -> None:
         place = f"line {line}" if line else ""
         place += f" (event {version})" if version else ""
-        super().__init__(f"{place}: {reason}" if place else reason)
+        super().__init__(": ".join(part for part in (file, place, reason) if part))
         self.reason = reason
         self.line = line
         self.version = version

@@ -49,7 +49,9 @@ def read_file(path: Path) -> History:
     try:
         return decode_history(data)
     except BundleDamaged as error:
-        raise BundleDamaged(f"{path}: {error}", line=error.line, version=error.version) from None
+        raise BundleDamaged(
+            error.reason, line=error.line, version=error.version, file=str(path)
+        ) from None
 
 
 def moment_of(text: str, option: str) -> Moment:
