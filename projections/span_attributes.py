@@ -51,7 +51,9 @@ def of_step(step: str) -> Attributes:
 
 
 def of_task(step: str, index: int, attempt: int) -> Attributes:
-    return of_step(step) | {
+    return {
+        "agentainer.step.id": step,
+        "cicd.pipeline.task.name": step,
         "agentainer.task.index": index,
         "agentainer.task.attempt": attempt,
         "cicd.pipeline.task.run.id": f"{step}[{index}]#{attempt}",

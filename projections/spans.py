@@ -90,6 +90,8 @@ class _Job(msgspec.Struct):
 
 class _Step(msgspec.Struct):
     scheduled_ms: int
+    #: Of its `schedule`, the parent of what its tasks do.
+    span_id: str
     tasks: dict[int, _Task] = {}
 
 
@@ -102,6 +104,8 @@ class Tracer:
         self._created: e.WorkflowCreated | None = None
         self._created_ms = 0
         self._trace_id = trace_id_of(workflow)
+        self._accepted = span_id_of(workflow, "accepted")
+        self._about = _about(workflow, "")
         self._steps: dict[str, _Step] = {}
         self._jobs: dict[str, _Job] = {}
         self._paused_ms: int | None = None
@@ -132,10 +136,10 @@ class Tracer:
             case e.WorkflowResumed():
                 yield from self._unpause(at.ts)
             case e.StepScheduled(step=name):
-                self._steps[name] = _Step(at.ts)
+                self._schedule(name, at.ts)
                 yield self._short(f"schedule {name}", "schedule", name, at, tasks=event.tasks)
             case e.StepReused(step=name):
-                self._steps[name] = _Step(at.ts)
+                self._schedule(name, at.ts)
                 yield self._step(name, at.ts, "skip", None)
             case e.TaskStarted():
                 yield from self._start(event, at)
@@ -181,6 +185,7 @@ class Tracer:
     def _accept(self, event: e.WorkflowCreated, ms: int) -> Span:
         self._created, self._created_ms = event, ms
         self._trace_id = trace_id_of(self._workflow, event.trace)
+        self._about = _about(self._workflow, event.name)
         caller = parse_traceparent(event.trace.caller) if event.trace else None
         joined = event.trace is not None and event.trace.joined
         links: list[Link] = []
@@ -204,10 +209,15 @@ class Tracer:
             name, (kind, step), at.ts, at.ts, attributes=attributes, links=self._depends_on(step)
         )
 
+    def _schedule(self, step: str, ms: int) -> _Step:
+        found = _Step(ms, span_id_of(self._workflow, "schedule", step))
+        self._steps[step] = found
+        return found
+
     def _start(self, event: e.TaskStarted, at: e.Recorded) -> Iterator[Span]:
         task = self._task(event.step, event.index, at.ts)
         place = (event.step, event.index, event.attempt)
-        parent = span_id_of(self._workflow, "schedule", event.step)
+        parent = self._steps[event.step].span_id
         about = of_task(*place)
         ready_ms = min(task.ready_ms, at.ts)
         if task.failed_ms is not None and ready_ms > task.failed_ms:
@@ -231,8 +241,8 @@ class Tracer:
         started, task.started = task.started, None
         place = (event.step, event.index, event.attempt)
         start_ms = task.started_ms if started else task.ready_ms
-        own = span_id_of(self._workflow, "attempt", *place)
-        attributes = of_task(*place) | {"cicd.pipeline.task.run.result": result}
+        attributes = of_task(*place)
+        attributes["cicd.pipeline.task.run.result"] = result
         if started:
             attributes["agentainer.worker"] = started.worker
         links: list[Link] = []
@@ -244,16 +254,18 @@ class Tracer:
             (*delivery, *place),
             start_ms,
             ms,
-            span_id_of(self._workflow, "schedule", event.step),
+            self._steps[event.step].span_id,
             attributes,
             links=links,
             failure=error,
             ok=result == "success",
         )
-        for number, (name, slept_ms, until_ms) in enumerate(task.sleeps):
-            yield self._span(
-                f"sleep {name}", ("sleep", *place, number), slept_ms, min(until_ms, ms), own
-            )
+        if task.sleeps:
+            own = span_id_of(self._workflow, "attempt", *place)
+            for number, (name, slept_ms, until_ms) in enumerate(task.sleeps):
+                yield self._span(
+                    f"sleep {name}", ("sleep", *place, number), slept_ms, min(until_ms, ms), own
+                )
         agents, task.agents = task.agents, []
         yield from agents
 
@@ -350,7 +362,7 @@ class Tracer:
         )
 
     def _task(self, step: str, index: int, ms: int) -> _Task:
-        told = self._steps.setdefault(step, _Step(ms))
+        told = self._steps.get(step) or self._schedule(step, ms)
         if index not in told.tasks:
             told.tasks[index] = _Task(told.scheduled_ms)
         return told.tasks[index]
@@ -377,7 +389,7 @@ class Tracer:
         ok: bool = False,
     ) -> Span:
         """Without a parent it is below `accept`."""
-        told: Attributes = {**self._about(), **(attributes or {})}
+        told: Attributes = {**self._about, **(attributes or {})}
         happened = [*moments]
         if failure:
             told |= of_failure(failure)
@@ -386,7 +398,7 @@ class Tracer:
             name,
             self._trace_id,
             span_id_of(self._workflow, *place),
-            span_id_of(self._workflow, "accepted") if parent is None else parent,
+            self._accepted if parent is None else parent,
             start_ms,
             max(start_ms, end_ms),
             told,
@@ -396,15 +408,15 @@ class Tracer:
             ok,
         )
 
-    def _about(self) -> Attributes:
-        name = self._created.name if self._created else ""
-        return {
-            "agentainer.workflow.id": self._workflow,
-            "agentainer.workflow.name": name,
-            "cicd.pipeline.name": name,
-            "cicd.pipeline.run.id": self._workflow,
-            "gen_ai.conversation.id": self._workflow,
-        }
+
+def _about(workflow: str, name: str) -> Attributes:
+    return {
+        "agentainer.workflow.id": workflow,
+        "agentainer.workflow.name": name,
+        "cicd.pipeline.name": name,
+        "cicd.pipeline.run.id": workflow,
+        "gen_ai.conversation.id": workflow,
+    }
 
 
 def spans_of(

@@ -16,22 +16,29 @@ from ..projections.workflow import WorkflowView
 from .scheduler import Decision
 
 JANITOR = "janitor"
+#: What is looked at: most events are starts and ends of tasks, which workers count.
+_COUNTED = frozenset({e.WorkflowStarted, e.TaskLost, e.TaskFailed, e.JobFailed})
 
 
 def count_news(instruments: Instruments, name: str, events: Iterable[e.Recorded]) -> None:
     """Events of a workflow of this definition that others appended."""
     for recorded in events:
-        match recorded.event:
-            case e.WorkflowStarted():
-                instruments.count(m.WORKFLOWS_STARTED, name)
-            case e.TaskLost(step=step):
-                instruments.count(m.TASKS_LOST, name, step)
-            case e.TaskFailed(step=step, error=e.Failure(type="Poison")) if recorded.by == JANITOR:
-                instruments.count(m.TASKS_POISONED, name, step)
-            case e.JobFailed(error=e.Failure(type=kind)) if recorded.by == JANITOR:
-                instruments.count(m.JOBS_FINISHED, kind)
-            case _:
-                pass
+        if type(recorded.event) in _COUNTED:
+            _count_one(instruments, name, recorded)
+
+
+def _count_one(instruments: Instruments, name: str, recorded: e.Recorded) -> None:
+    match recorded.event:
+        case e.WorkflowStarted():
+            instruments.count(m.WORKFLOWS_STARTED, name)
+        case e.TaskLost(step=step):
+            instruments.count(m.TASKS_LOST, name, step)
+        case e.TaskFailed(step=step, error=e.Failure(type="Poison")) if recorded.by == JANITOR:
+            instruments.count(m.TASKS_POISONED, name, step)
+        case e.JobFailed(error=e.Failure(type=kind)) if recorded.by == JANITOR:
+            instruments.count(m.JOBS_FINISHED, kind)
+        case _:
+            pass
 
 
 def count_decision(

@@ -5,10 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SettingsError
-from ..projections.spans import Link, Moment, Span
+from ..projections.spans import Span
+from .otlp_spans import spans_bytes
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
 
 INSTALL = "pip install 'agentainer-flow[otlp]'"
 #: What the protocols are called, and where their exporters are.
@@ -49,22 +55,19 @@ class Exporter:
             known = " or ".join(_EXPORTERS)
             raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected {known}, got {protocol!r}")
         try:
-            made = importlib.import_module(module)
-            from opentelemetry.sdk.resources import Resource
+            made = _own_copy(module)
             from opentelemetry.sdk.trace.export import SpanExportResult
-            from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+            made.encode_spans = partial(request_of, empty_request())
         except ImportError as error:
             raise SettingsError(f"traces by OTLP need packages: {INSTALL} ({error})") from None
         given: dict[str, Any] = {"endpoint": _traces_of(endpoint, protocol)} if endpoint else {}
         self._exporter = made.OTLPSpanExporter(**given)
         self._success = SpanExportResult.SUCCESS
-        self._resource = Resource.create({"service.name": _service()})
-        self._scope = InstrumentationScope("agentainer_flow")
 
     def export(self, spans: Sequence[Span]) -> bool:
         """Whether the collector took them."""
-        made = [_readable(span, self._resource, self._scope) for span in spans]
-        return bool(self._exporter.export(made) == self._success)
+        return bool(self._exporter.export(spans) == self._success)
 
     def close(self) -> None:
         self._exporter.shutdown()
@@ -82,54 +85,47 @@ def _traces_of(endpoint: str, protocol: str) -> str:
     return f"{endpoint.rstrip('/')}/v1/traces"
 
 
-def _service() -> str:
-    return os.environ.get("OTEL_SERVICE_NAME") or "agentainer-flow"
+def resource() -> Resource:
+    """Who sends: as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, else by our name."""
+    from opentelemetry.sdk.resources import Resource
+
+    given = Resource.create({"service.version": version("agentainer-flow")})
+    if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
+        return given.merge(Resource({"service.name": "agentainer-flow"}))
+    return given
 
 
-def _readable(span: Span, resource: Any, scope: Any) -> Any:
+def _own_copy(name: str) -> Any:
+    """The module of an exporter, for us alone: in ours, spans are encoded as we do it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def empty_request() -> Any:
+    """A message of OTLP that says who sends."""
     from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    status = trace.Status(trace.StatusCode.UNSET)
-    if span.error is not None:
-        status = trace.Status(trace.StatusCode.ERROR, span.error)
-    elif span.ok:
-        status = trace.Status(trace.StatusCode.OK)
-    return ReadableSpan(
-        name=span.name,
-        context=_context(span.trace_id, span.span_id),
-        parent=_context(span.trace_id, span.parent_id) if span.parent_id else None,
-        resource=resource,
-        attributes=span.attributes,
-        events=[_event(moment) for moment in span.moments],
-        links=[_link(link) for link in span.links],
-        kind=trace.SpanKind.INTERNAL,
-        instrumentation_scope=scope,
-        status=status,
-        start_time=span.start_ms * 1_000_000,
-        end_time=span.end_ms * 1_000_000,
+    one = ReadableSpan(
+        "",
+        trace.INVALID_SPAN_CONTEXT,
+        resource=resource(),
+        instrumentation_scope=InstrumentationScope("agentainer_flow"),
     )
+    request: Any = encode_spans([one])
+    del request.resource_spans[0].scope_spans[0].spans[:]
+    return request
 
 
-def _context(trace_id: str, span_id: str) -> Any:
-    from opentelemetry import trace
-
-    return trace.SpanContext(
-        int(trace_id, 16),
-        int(span_id, 16),
-        is_remote=True,
-        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-    )
-
-
-def _event(moment: Moment) -> Any:
-    from opentelemetry.sdk.trace import Event
-
-    return Event(moment.name, moment.attributes, timestamp=moment.ms * 1_000_000)
-
-
-def _link(link: Link) -> Any:
-    from opentelemetry import trace
-
-    attributes = {"agentainer.link.type": link.type}
-    return trace.Link(_context(link.trace_id, link.span_id), attributes)
+def request_of(empty: Any, spans: Sequence[Span]) -> Any:
+    """An empty message, filled."""
+    request = type(empty)()
+    request.CopyFrom(empty)
+    request.resource_spans[0].scope_spans[0].MergeFromString(spans_bytes(spans))
+    return request

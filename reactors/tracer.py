@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 GROUP = "tracer"
 #: Entries of the feed that are read at a time, and workflows that are remembered.
-READ, REMEMBERED = 100, 10_000
+READ, REMEMBERED = 256, 10_000
 #: Seconds to wait for a collector that is away: at first, and at the most.
 SOON, LATE = 0.5, 10.0
 #: Seconds that the role is kept without a turn, that the feed is, and between two looks.
@@ -40,7 +40,7 @@ FAREWELL = 5.0
 MOST = 512
 #: One that stands back pauses so many times as long as a message took it, unless what it exports
 #: happened as many seconds ago.
-PAUSES, BEHIND = 3.0, 30.0
+PAUSES, BEHIND = 19.0, 10.0
 
 Export = Callable[[list[Span]], bool]
 
@@ -58,7 +58,8 @@ class TraceReactor:
     ) -> None:
         """`stands_back`: leave the processors to others for a while, when much happens at once.
 
-        Also one that is free often is not for the taking: two processors may share a core.
+        Also one that is free often is not for the taking: two processors may share a core. What
+        comes meanwhile goes together, in fewer messages.
         """
         self._log = event_log
         self._export = export
@@ -69,9 +70,14 @@ class TraceReactor:
         self._token = new_key()
         self._lease = LEASE
         self._moved = anyio.Event()
+        #: When what was read last happened (ms).
+        self._seen = 0
+        #: At the last pause: what we had worked (s), and the newest entry of the feed.
+        self._worked, self._newest = 0.0, ""
 
     async def run(self) -> None:
         tail = self._log.connection.tail()
+        self._worked = process_time()
         try:
             while True:
                 position = await self._turn()
@@ -81,6 +87,7 @@ class TraceReactor:
                     await self._turn((position, end))
                     self._moved.set()
                     self._moved = anyio.Event()
+                    await self._pause()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.connection.drop(tail)
@@ -119,23 +126,28 @@ class TraceReactor:
         if not answer:
             return None
         spans: list[Span] = []
-        began = process_time()
         for raw in answer[0][1]:
             if b"w" in raw[1]:
-                spans += await self._spans(decode_feed_entry(raw))
+                entry = decode_feed_entry(raw)
+                self._seen = entry.ts
+                spans += await self._spans(entry)
             while len(spans) >= MOST:
                 sent, spans = spans[:MOST], spans[MOST:]
                 await self._send(sent)
-                await self._pause(process_time() - began, sent[-1].end_ms / 1000)
+                await self._pause()
                 await self._turn()  # the role is kept meanwhile
-                began = process_time()
         await self._send(spans)
         last: bytes = answer[0][1][-1][0]
         return last.decode()
 
-    async def _pause(self, worked: float, happened: float) -> None:
-        if self._stands_back and clock.now() - happened < BEHIND:
-            await anyio.sleep(PAUSES * worked)
+    async def _pause(self) -> None:
+        """Stand back, if anything happened meanwhile: then others are at work."""
+        if not self._stands_back:
+            return
+        before, self._newest = self._newest, await self._end()
+        if self._newest != before and clock.now() - self._seen / 1000 < BEHIND:
+            await anyio.sleep(PAUSES * (process_time() - self._worked))
+        self._worked = process_time()
 
     async def _end(self) -> str:
         newest = await self._log.connection.call(

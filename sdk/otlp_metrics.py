@@ -17,7 +17,7 @@ import anyio
 import structlog
 
 from ..core.metrics import Histogram, Metric, Sample
-from ..reactors.otlp import INSTALL
+from ..reactors.otlp import INSTALL, resource
 from .gauges import by_metric
 from .metrics import Meter
 from .threads import Threads
@@ -116,16 +116,6 @@ class _Sender:
     async def send(self) -> None:
         data = message(await self._meter.samples(), self._resource, self._began_ns)
         await self._threads.run(partial(self._exporter.export, data))
-
-
-def resource() -> Resource:
-    """Who sends: as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, else by our name."""
-    from opentelemetry.sdk.resources import Resource
-
-    given = Resource.create({"service.version": version("agentainer-flow")})
-    if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
-        return given.merge(Resource({"service.name": "agentainer-flow"}))
-    return given
 
 
 def message(samples: Iterable[Sample], of: Resource, began_ns: int) -> MetricsData:

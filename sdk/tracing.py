@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 from functools import cache, partial
 from typing import Any
 
 from ..core.tracing import SpanContext, attempt_context
 from ..reactors import otlp
 from .task import Task
+
+
+Enter = Callable[[Callable[[], SpanContext]], Token[Any]]
+Leave = Callable[[Token[Any]], None]
 
 
 def current_traceparent() -> str:
@@ -33,7 +38,8 @@ def current_traceparent() -> str:
 def is_used() -> bool:
     """Whether step code may look for a current span: a collector is named, or a provider set.
 
-    That OpenTelemetry was imported says nothing: the client of Redis does that.
+    That OpenTelemetry was imported says nothing: the client of Redis does that. Asking takes longer
+    than some bodies: once for all tasks of a claim.
     """
     return _is_exported() or _has_provider()
 
@@ -48,9 +54,17 @@ def _has_provider() -> bool:
     return api is not None and not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
 
 
+@cache
+def _way() -> tuple[Enter, Leave]:
+    """In and out of a span."""
+    from .current_span import enter, leave
+
+    return enter, leave
+
+
 def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
     """A plain body, with its attempt as the current span."""
-    from .current_span import enter, leave
+    enter, leave = _way()
 
     def call(*args: Any, **kwargs: Any) -> Any:
         token = enter(partial(task_context, task))
@@ -64,8 +78,7 @@ def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
 
 async def traced_async(task: Task, body: Awaitable[Any]) -> Any:
     """An async body, with its attempt as the current span."""
-    from .current_span import enter, leave
-
+    enter, leave = _way()
     token = enter(partial(task_context, task))
     try:
         return await body

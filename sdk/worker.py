@@ -38,6 +38,7 @@ from .execution import Body, Outcome, Runs, decode_args
 from .graph import WorkflowCode
 from .task import News, Task
 from .threads import make_threads
+from .tracing import is_used
 
 log = structlog.get_logger()
 
@@ -283,6 +284,7 @@ class Worker:
         from_scratch = bool(step_code and step_code.retry_from_scratch)
         args = decode_args(step.args)
         taken = clock.monotonic() if self._log.instruments else 0.0
+        is_traced = is_used()
         for task in step.tasks:
             ready = decode_ready(task.entry)
             held = Task(
@@ -298,7 +300,8 @@ class Worker:
                 slots=self._capacity,
                 retry_from_scratch=from_scratch,
             )
-            self._bodies.begin(Body(held, code, args, ready.item, task.version, taken))
+            body = Body(held, code, args, ready.item, task.version, taken, is_traced)
+            self._bodies.begin(body)
 
 
 def _count(instruments: m.Instruments, endings: list[Ending], turned: Turned) -> None:

@@ -8,7 +8,8 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from agentainer_flow.cli.supervisor import commands_of
 from agentainer_flow.core import metrics as m
 from agentainer_flow.core.metrics import Instruments, Sample
-from agentainer_flow.sdk.otlp_metrics import is_wanted, make_exporter, message, resource
+from agentainer_flow.reactors.otlp import resource
+from agentainer_flow.sdk.otlp_metrics import is_wanted, make_exporter, message
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
