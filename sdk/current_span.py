@@ -6,24 +6,24 @@ somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import Token
 
 from opentelemetry import context, trace
 
-from ..core.tracing import SpanContext
+from .task import Task
+from .tracing import task_context
 
 
 class RemoteSpan(trace.NonRecordingSpan):
-    """A span that another process exports."""
+    """The span of an attempt, which another process exports."""
 
-    def __init__(self, find: Callable[[], SpanContext]) -> None:
-        self._find = find
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._made: trace.SpanContext | None = None
 
     def get_span_context(self) -> trace.SpanContext:
         if self._made is None:
-            span = self._find()
+            span = task_context(self._task)
             flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if span.sampled else 0)
             ids = int(span.trace_id, 16), int(span.span_id, 16)
             self._made = trace.SpanContext(*ids, is_remote=True, trace_flags=flags)
@@ -33,9 +33,9 @@ class RemoteSpan(trace.NonRecordingSpan):
         return f"RemoteSpan({self.get_span_context()!r})"
 
 
-def enter(find: Callable[[], SpanContext]) -> Token[context.Context]:
-    """Make a span the current one; what it takes to leave it."""
-    return context.attach(trace.set_span_in_context(RemoteSpan(find)))
+def enter(task: Task) -> Token[context.Context]:
+    """Make a task's attempt the current span; what it takes to leave it."""
+    return context.attach(trace.set_span_in_context(RemoteSpan(task)))
 
 
 def leave(token: Token[context.Context]) -> None:

@@ -10,15 +10,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from ..core.tracing import SpanContext, attempt_context
 from ..reactors import otlp
 from .task import Task
 
-
-Enter = Callable[[Callable[[], SpanContext]], Token[Any]]
+Enter = Callable[[Task], Token[Any]]
 Leave = Callable[[Token[Any]], None]
 
 
@@ -67,7 +66,7 @@ def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
     enter, leave = _way()
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = enter(partial(task_context, task))
+        token = enter(task)
         try:
             return function(*args, **kwargs)
         finally:
@@ -79,7 +78,7 @@ def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
 async def traced_async(task: Task, body: Awaitable[Any]) -> Any:
     """An async body, with its attempt as the current span."""
     enter, leave = _way()
-    token = enter(partial(task_context, task))
+    token = enter(task)
     try:
         return await body
     finally:

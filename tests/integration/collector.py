@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -70,6 +72,29 @@ class Collector:
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+
+@contextmanager
+def serving_grpc(spans: list[Received]) -> Generator[str]:
+    """Serves OTLP over gRPC and adds what comes; its address."""
+    grpc: Any = importlib.import_module("grpc")
+
+    def take(found: list[Received], context: object) -> bytes:
+        spans.extend(found)
+        return b""
+
+    export = grpc.unary_unary_rpc_method_handler(take, request_deserializer=decode)
+    name = "opentelemetry.proto.collector.trace.v1.TraceService"
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(name, {"Export": export}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 def decode(body: bytes) -> list[Received]:

@@ -17,7 +17,7 @@ from agentainer_flow.projections.spans import Span
 from agentainer_flow.reactors import tracer
 from agentainer_flow.sdk.runner import arun
 
-from .collector import Collector
+from .collector import Collector, Received, serving_grpc
 from .command import Command, eventually
 
 CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
@@ -95,6 +95,14 @@ def test_what_is_not_sampled_can_be_exported_later(traced: Command, collector: C
     done = traced("workflow", "trace", "last", "--otlp", collector.url)
     assert done.returncode == 0, done.stderr
     assert got(collector) == shown(traced, "last")
+
+
+def test_spans_go_by_grpc(traced: Command) -> None:
+    spans: list[Received] = []
+    traced.environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
+    with serving_grpc(spans) as traced.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]:
+        traced.run("Greet", "-i", "name=7")
+    assert {span.span_id: span.name for span in spans} == shown(traced, "last")
 
 
 def test_a_collector_that_is_away_delays_nothing_and_misses_nothing(
