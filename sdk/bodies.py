@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from ..core.errors import ClaimLost, FlowError
+from . import tracing
 from .execution import (
     Body,
     Outcome,
@@ -60,6 +61,12 @@ class Bodies:
             return
         if plain is None:
             self._runners.submit(partial(self._execute, body))
+        elif body.is_traced:
+            token = tracing.enter(body.task)  # the thread gets a copy of this context
+            try:
+                self._threads.submit(plain, partial(self._returned, body))
+            finally:
+                tracing.leave(token)
         else:
             self._threads.submit(plain, partial(self._returned, body))
 

@@ -125,7 +125,8 @@ async def execute(body: Body, runs: Runs) -> Outcome | None:
         run = runs.known(task.workflow) or await runs.get(task.workflow, body.code)
         task.inputs, task.trace = run.inputs, run.trace
         arguments = await _arguments(body, step)
-        value = await _call(body, step, run.instance, arguments)
+        call = _call_traced if body.is_traced else _call
+        value = await call(task, step, run.instance, arguments)
         return completed_now(task, step, value) or await _completed(task, step, value)
     except ClaimLost:
         return None
@@ -149,8 +150,6 @@ def plain_body(body: Body, runs: Runs) -> Callable[[], Any] | None:
     task.inputs, task.trace = run.inputs, run.trace
     arguments = _accept(body, step, _values(body))
     method = getattr(run.instance, step.attribute)
-    if body.is_traced:
-        method = tracing.traced(task, method)
     return functools.partial(method, Context(task), **arguments)
 
 
@@ -198,23 +197,28 @@ def _task_error(value: Any) -> TaskError:
     return error
 
 
-async def _call(body: Body, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
+async def _call_traced(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
+    token = tracing.enter(task)
+    try:
+        return await _call(task, step, instance, arguments)
+    finally:
+        tracing.leave(token)
+
+
+async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
     method = getattr(instance, step.attribute)
     if step.timeout_s is None:
-        return await _run(body, step, method, arguments)
+        return await _run(task, step, method, arguments)
     with anyio.move_on_after(step.timeout_s) as scope:
-        return await _run(body, step, method, arguments)
+        return await _run(task, step, method, arguments)
     if scope.cancelled_caught:
         raise TaskTimeout(f"the task ran longer than {step.timeout_s} s")
 
 
-def _run(body: Body, step: StepCode, method: Any, arguments: dict[str, Any]) -> Awaitable[Any]:
-    task = body.task
+def _run(task: Task, step: StepCode, method: Any, arguments: dict[str, Any]) -> Awaitable[Any]:
     if step.is_async:
-        running: Awaitable[Any] = method(AsyncContext(task), **arguments)
-        return tracing.traced_async(task, running) if body.is_traced else running
-    if body.is_traced:
-        method = tracing.traced(task, method)
+        body: Awaitable[Any] = method(AsyncContext(task), **arguments)
+        return body
     return task.threads.run(functools.partial(method, Context(task), **arguments))
 
 

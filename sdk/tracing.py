@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from contextvars import Token
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from ..core.tracing import SpanContext, attempt_context
 from ..reactors import otlp
 from .task import Task
-
-Enter = Callable[[Task], Token[Any]]
-Leave = Callable[[Token[Any]], None]
 
 
 def current_traceparent() -> str:
@@ -53,36 +50,21 @@ def _has_provider() -> bool:
     return api is not None and not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
 
 
+def enter(task: Task) -> Token[Any]:
+    """Make the attempt of a task the current span; what it takes to leave it."""
+    token: Token[Any] = _current_span().enter(task)
+    return token
+
+
+def leave(token: Token[Any]) -> None:
+    _current_span().leave(token)
+
+
 @cache
-def _way() -> tuple[Enter, Leave]:
-    """In and out of a span."""
-    from .current_span import enter, leave
+def _current_span() -> ModuleType:
+    from . import current_span
 
-    return enter, leave
-
-
-def traced(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain body, with its attempt as the current span."""
-    enter, leave = _way()
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        token = enter(task)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            leave(token)
-
-    return call
-
-
-async def traced_async(task: Task, body: Awaitable[Any]) -> Any:
-    """An async body, with its attempt as the current span."""
-    enter, leave = _way()
-    token = enter(task)
-    try:
-        return await body
-    finally:
-        leave(token)
+    return current_span
 
 
 def task_context(task: Task) -> SpanContext:

@@ -14,7 +14,7 @@ One that is to stop is drained first, and ends its session then, which hands bac
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -307,7 +307,7 @@ class Worker:
 def _count(instruments: m.Instruments, endings: list[Ending], turned: Turned) -> None:
     """Count tasks that have ended and were settled; those that began uncounted are passed over."""
     refused = set(turned.refused)
-    durations: dict[tuple[str, str, str], list[float]] = {}
+    durations: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     for ending in endings:
         body, task = ending.body, ending.body.task
         if refused and (task.workflow, task.step, task.index) in refused:
@@ -315,7 +315,7 @@ def _count(instruments: m.Instruments, endings: list[Ending], turned: Turned) ->
         if body.taken:
             result = "completed" if isinstance(ending.outcome, e.TaskCompleted) else "failed"
             labels = (body.code.name, task.step, result)
-            durations.setdefault(labels, []).append(ending.at - body.taken)
+            durations[labels].append(ending.at - body.taken)
     for labels, values in durations.items():
         instruments.observe_all(m.TASK_DURATION, values, *labels)
 
