@@ -91,3 +91,22 @@ class Traced(Workflow):
             "context": context.traceparent,
             "agent": await agent.wait(),
         }
+
+
+@workflow(name="plainly_traced")
+class PlainlyTraced(Workflow):
+    """The first step is run before the worker knows the run, the second one when it does."""
+
+    @step()
+    def first(self, context: Context) -> str:
+        return _current_span()
+
+    @step(depends_on=["first"])
+    def second(self, context: Context, before: str) -> list[str]:
+        return [before, _current_span()]
+
+
+def _current_span() -> str:
+    from opentelemetry import trace
+
+    return f"{trace.get_current_span().get_span_context().span_id:016x}"

@@ -76,6 +76,12 @@ def test_an_agent_and_a_step_join_the_trace(traced: Command, collector: Collecto
     assert agent.parent_id == attempt
 
 
+def test_plain_steps_join_the_trace(traced: Command) -> None:
+    told = json.loads(traced.run("PlainlyTraced").stdout)
+    workflow = traced.ask("workflow", "list")[0]["id"]
+    assert told == [span_id_of(workflow, "attempt", name, 0, 1) for name in ("first", "second")]
+
+
 def test_the_caller_is_linked_or_joined(traced: Command, collector: Collector) -> None:
     traced.environment["TRACEPARENT"] = CALLER.traceparent
     traced.run("Greet", "-i", "name=7")
