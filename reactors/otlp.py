@@ -102,6 +102,8 @@ def _own_copy(name: str) -> Any:
         raise ImportError(name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if not hasattr(module, "encode_spans"):
+        raise ImportError(f"{name} has no encode_spans: it is newer than this release knows")
     return module
 
 
