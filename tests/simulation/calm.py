@@ -6,25 +6,24 @@ So nothing may take long, and where nobody dies or stands still nothing may be l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from agentainer_flow.projections.invariants import Entry
 
 from .plan import Plan
-from .recorder import Container
+from .recorder import Container, Ran, Recorder
 
 Logs = Mapping[str, Sequence[Entry]]
 
 #: The longest time without any event, ms: as a step takes, and with faults until others take over.
 LONGEST, LONGEST_WITH_FAULTS = 5_500, 11_000
-#: What an order to freeze takes to get there, ms.
-FREEZING = 1_000
+#: What an order to freeze or to end takes to get there, ms.
+ON_THE_WAY = 1_000
 
 
-def judge_calm(
-    plan: Plan, logs: Logs, containers: Sequence[Container], taken_back: int
-) -> Iterator[str]:
+def judge_calm(plan: Plan, logs: Logs, recorder: Recorder, taken_back: int) -> Iterator[str]:
     """`taken_back`: how often somebody's claims were."""
     yield from _gaps(plan, logs)
     if not plan.is_calm:
@@ -37,7 +36,9 @@ def judge_calm(
                 yield f"{workflow}: a task was lost at {entry.version}, and nobody died"
             if entry.data.get("adopted"):
                 yield f"{workflow}: an agent was adopted at {entry.version}, and nobody died"
-        yield from _thawed(workflow, log, containers)
+        yield from _thawed(workflow, log, recorder.containers)
+        yield from _stopped(workflow, log, recorder)
+    yield from _cancelled(logs, recorder.bodies, recorder.now_ms())
 
 
 def _gaps(plan: Plan, logs: Logs) -> Iterator[str]:
@@ -50,6 +51,37 @@ def _gaps(plan: Plan, logs: Logs) -> Iterator[str]:
     for one, next_one in pairwise(times):
         if next_one - one > longest:
             yield f"nothing happened for {(next_one - one) / 1000:.1f} s"
+
+
+def _cancelled(logs: Logs, bodies: Sequence[Ran], now_ms: float) -> Iterator[str]:
+    """A body ends when its task is cancelled."""
+    cancelled_ms = {
+        (workflow, entry.data["step"], entry.data["index"]): entry.ts
+        for workflow, log in logs.items()
+        for entry in log
+        if entry.type == "task.cancelled"
+    }
+    for ran in bodies:
+        place = (ran.workflow, ran.step, ran.index)
+        latest_ms = cancelled_ms.get(place, math.inf) + ON_THE_WAY
+        if ran.can_be_cancelled and latest_ms < (ran.ended_ms or now_ms):
+            yield f"{ran.workflow}: {ran.step}[{ran.index}] was cancelled, and ran on"
+
+
+def _stopped(workflow: str, log: Sequence[Entry], recorder: Recorder) -> Iterator[str]:
+    """An agent ends when it is asked to, or as soon as it is there."""
+    asked_ms: dict[str, int] = {}
+    launched_ms: dict[str, int] = {}
+    for entry in log:
+        if entry.type in ("job.stop_requested", "job.launched"):
+            times = asked_ms if entry.type == "job.stop_requested" else launched_ms
+            times[entry.data["job"]] = entry.ts
+    for one in recorder.containers:
+        if one.workflow != workflow or one.job not in asked_ms or not one.heeds:
+            continue
+        latest_ms = max(asked_ms[one.job], launched_ms.get(one.job, math.inf)) + ON_THE_WAY
+        if latest_ms < (one.ended_ms or recorder.now_ms()):
+            yield f"{workflow}: agent {one.job} was to be stopped, and ran on"
 
 
 def _thawed(workflow: str, log: Sequence[Entry], containers: Sequence[Container]) -> Iterator[str]:
@@ -67,7 +99,7 @@ def _thawed(workflow: str, log: Sequence[Entry], containers: Sequence[Container]
                 there = set(launched)
             case "workflow.resumed" | "workflow.cancel_requested" if frozen_ms:
                 for job in sorted(there):
-                    if frozen_ms + FREEZING < ended_ms.get(job, 0) < entry.ts:
+                    if frozen_ms + ON_THE_WAY < ended_ms.get(job, 0) < entry.ts:
                         yield f"{workflow}: agent {job} ran on in the pause that ended then"
                 frozen_ms = 0
             case _:

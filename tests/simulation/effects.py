@@ -102,6 +102,7 @@ def _calls(calls: Sequence[Ran], logs: Logs) -> Iterator[str]:
         if times > 1:
             yield f"{workflow}: {name!r} of {step}[{index}] was made {times} times by {token}"
     for workflow, log in logs.items():
+        yield from _twice(workflow, log)
         recorded: set[tuple[str, int, str]] = set()
         late: set[tuple[str, int, str, int, str]] = set()
         for entry in log:
@@ -122,6 +123,18 @@ def _calls(calls: Sequence[Ran], logs: Logs) -> Iterator[str]:
         for place in late & set(again):
             if not _claimed_before(log, place):
                 yield f"{workflow}: {place[2]!r} of {place[0]}[{place[1]}] was recorded, made again"
+
+
+def _twice(workflow: str, log: Sequence[Entry]) -> Iterator[str]:
+    """No body of ours does anything of one name twice."""
+    names = Counter(
+        (entry.data["step"], entry.data["index"], entry.data["name"])
+        for entry in log
+        if entry.type == "effect.recorded"
+    )
+    for (step, index, name), times in names.items():
+        if times > 1:
+            yield f"{workflow}: {name!r} of {step}[{index}] was recorded {times} times"
 
 
 def _claimed_before(log: Sequence[Entry], place: tuple[str, int, str, int, str]) -> bool:

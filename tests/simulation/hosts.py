@@ -37,6 +37,7 @@ class Box:
     def __init__(self, launch: Launch, record: Container, now_s: Callable[[], float]) -> None:
         self.launch = launch
         self.record = record
+        record.heeds = launch.env["DEAF"] == "0"
         self.outcome: Outcome | None = None
         self.ended = asyncio.Event()
         self.is_frozen = False

@@ -30,6 +30,11 @@ class Books:
         self.listed: set[str] = set()
         self.active: set[str] = set()
         self.orphans: set[str] = set()
+        #: Limits of queues, and shared limits that somebody waits for.
+        self.limits: dict[str, int] = {}
+        self.blocked: set[str] = set()
+        #: Workflows that have a place in a ring.
+        self.rings: set[str] = set()
         #: `<workflow>|<timer>` of all lanes, and `<workflow> <job>` as often as it is offered.
         self.timers: set[str] = set()
         self.offers: Counter[str] = Counter()
@@ -46,6 +51,10 @@ class Books:
         partition, _, part = name.partition(":")
         if partition in ("running", "waiting"):
             self.totals[partition] = _numbers(value)
+        elif partition == "queues":
+            self.limits = _numbers(value)
+        elif partition == "blocked" and part:
+            self.blocked.add(part)
         elif part == "active":
             self.active |= _texts(value)
         elif part == "orphans":
@@ -54,6 +63,8 @@ class Books:
             self.listed |= _texts(value.scores)
         elif part.startswith("session:"):
             self.sessions.setdefault(part.removeprefix("session:"), {}).update(_numbers(value))
+        elif ":ring:" in part:
+            self.rings |= _texts(value.scores)
         elif part.endswith(":timers"):
             self.timers |= _texts(value.scores)
         elif part.endswith(":jobs") or ":jobs:" in part:
@@ -74,6 +85,8 @@ def judge_books(server: Server) -> Iterator[str]:
             yield f"{workflow} is {status}, and that is not how it is listed"
         if status in ENDS:
             yield from _left(workflow, parts)
+            if workflow in books.rings:
+                yield f"{workflow} has ended, it has a place in a ring"
             continue
         leases, ready = _tasks(parts)
         waiting += len(ready)
@@ -102,6 +115,11 @@ def judge_books(server: Server) -> Iterator[str]:
         total = counted.get("queue:*", 0) if name == "running" else sum(counted.values())
         if total != number:
             yield f"{total} tasks are counted as {name}, there are {number}"
+    for limit in sorted(books.blocked if not books.rings else ()):
+        kind, _, queue = limit.partition(":")
+        running_there = books.totals.get("running", {}).get(limit, 0)
+        if kind == "queue" and running_there < books.limits.get(f"{queue}:limit", 0):
+            yield f"{running_there} tasks run within {limit}, others wait and have no turn"
     for entry in sorted(books.orphans):
         workflow, _, job = entry.partition(" ")
         jobs = books.workflows[workflow].get("jobs", {})

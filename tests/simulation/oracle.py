@@ -64,7 +64,7 @@ def _judge(world: World, logs: Logs) -> Iterator[str]:
     if not world.plan.loses_writes:
         yield from judge_effects(world.recorder, logs, _counts(world))
         taken_back = world.seen["claims taken back"]
-        yield from judge_calm(world.plan, logs, world.recorder.containers, taken_back)
+        yield from judge_calm(world.plan, logs, world.recorder, taken_back)
         yield from _commands(world, logs)
 
 
@@ -96,6 +96,12 @@ def _workflows(world: World, logs: Logs) -> Iterator[str]:
             yield f"workflow {number} has not ended: {end.type} at {end.version} is its last"
         elif last.type == "workflow.cancelled" and one.workflow not in cancelled:
             yield f"workflow {number} was cancelled, and nobody was told so"
+        elif (
+            one.workflow in cancelled
+            and last.type != "workflow.cancelled"
+            and not world.plan.loses_writes
+        ):
+            yield f"workflow {number} was to be cancelled, its end is {last.type}"
         for problem in judge_values(graph, entries, excuses):
             yield f"workflow {number} ({one.workflow}): {problem}"
 

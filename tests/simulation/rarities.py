@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from .graphs import Act, Agent, Die, Step
+from .graphs import Act, Agent, Count, Die, Nap, Once, Step
 from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, Start, TimedFault, TimedKind
 
 #: Scripts after whose calls it matters most that a node stands still, or that it heard nothing.
@@ -17,6 +17,14 @@ LOST_AT = ["turn", "state", "record_effect", "request_job", "claim_jobs", "settl
 #: Scripts whose calls must not count when they come too late.
 LATE_AT = ["commit", "turn", "settle_job", "record_effect", "state", "request_job", "acknowledge"]
 
+#: What it takes to call them.
+CALLERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
+    "state": Count,
+    "record_effect": (Once, Nap),
+    "request_job": Agent,
+    "claim_jobs": Agent,
+    "settle_job": Agent,
+}
 #: Who calls them, where it is not a worker.
 ROLES: dict[str, Role] = {
     "commit": "scheduler",
@@ -103,7 +111,7 @@ def _deadly_step(plan: Plan, chance: Random) -> Plan:
     if step.plain:
         return plan
     acts = list(step.acts)
-    acts.insert(chance.randint(0, len(acts)), Die(chance.choice([1, 2, 2, 9])))
+    acts.insert(chance.randint(0, len(acts)), Die(chance.choice([1, 2, 9, 9])))
     return _with_step(plan, number, at, replace(step, acts=tuple(acts), retries=0))
 
 
@@ -116,6 +124,18 @@ def _stopped_agents(plan: Plan, chance: Random) -> Plan:
             else agent
         ),
     )
+
+
+def _slow_agents(plan: Plan, chance: Random) -> Plan:
+    """Tasks end before their agents, which go on for a while when they are asked to stop."""
+    plan = _of_each_agent(plan, lambda agent: replace(agent, deaf=True, fails=0))
+    timeout = _seconds(chance, 0.5, 1.5)
+
+    def changed(step: Step) -> Step:
+        asks = any(isinstance(act, Agent) for act in step.acts)
+        return replace(step, timeout=timeout, retries=max(1, step.retries)) if asks else step
+
+    return _of_each_step(plan, changed)
 
 
 def _little_memory(plan: Plan, chance: Random) -> Plan:
@@ -147,8 +167,14 @@ def _older_code(plan: Plan, chance: Random) -> Plan:
     return replace(plan, nodes=nodes)
 
 
+def _called(plan: Plan, script: str) -> bool:
+    """Whether something in the plan calls this script."""
+    acts = [act for start in plan.starts for step in start.graph.steps for act in step.acts]
+    return script not in CALLERS or any(isinstance(act, CALLERS[script]) for act in acts)
+
+
 def _call(plan: Plan, chance: Random, kind: CallKind, scripts: list[str], for_s: float) -> Plan:
-    script = chance.choice(scripts)
+    script = chance.choice([script for script in scripts if _called(plan, script)])
     role = ROLES.get(script, "worker")
     node = chance.choice([node.name for node in plan.nodes if role in node.roles])
     number = 1 + int(chance.expovariate(1 / 2))
@@ -167,6 +193,21 @@ def _late_call(plan: Plan, chance: Random) -> Plan:
 
 def _late_commit(plan: Plan, chance: Random) -> Plan:
     return _call(plan, chance, "delay", ["commit"], _seconds(chance, 2.5, 6))
+
+
+def _crossing(plan: Plan, chance: Random) -> Plan:
+    """A command comes while a decision is on its way."""
+    number, start = _any_start(plan, chance)
+    at_s = round(start.at_s + _seconds(chance, 0.05, 2), 3)
+    commands = [
+        (Command(at_s, "pause"), Command(round(at_s + 1.5, 3), "resume")),
+        (Command(at_s, "cancel"),),
+        (Command(at_s, "write"),),
+    ]
+    plan = _with_start(plan, number, commands=chance.choice(commands))
+    for _ in range(2):
+        plan = _call(plan, chance, "delay", ["commit"], _seconds(chance, 0.3, 1.5))
+    return plan
 
 
 def _lost_reply(plan: Plan, chance: Random) -> Plan:
@@ -204,6 +245,7 @@ RARITIES: list[tuple[float, Change]] = [
     (0.06, _time_limit),
     (0.05, _deadly_step),
     (0.08, _stopped_agents),
+    (0.06, _slow_agents),
     (0.08, _little_memory),
     (0.1, _writes),
     (0.08, _limit_of_all),
@@ -211,6 +253,7 @@ RARITIES: list[tuple[float, Change]] = [
     (0.25, _standstill),
     (0.12, _late_call),
     (0.08, _late_commit),
+    (0.08, _crossing),
     (0.08, _lost_reply),
     (0.15, _calm),
     (0.07, _alone),

@@ -16,7 +16,7 @@ from agentainer_flow import AsyncContext, Context
 from .lives import LIFE, Life
 
 
-class Ran(msgspec.Struct, frozen=True):
+class Ran(msgspec.Struct):
     """A body that began, or a function that `context.run` called."""
 
     at_ms: float
@@ -28,6 +28,10 @@ class Ran(msgspec.Struct, frozen=True):
     token: str
     #: Of a function, by its name.
     name: str = ""
+    #: When a body ended, in whatever way; 0: it has not, or its process died.
+    ended_ms: float = 0
+    #: It is no thread.
+    can_be_cancelled: bool = False
 
 
 class Container(msgspec.Struct):
@@ -42,13 +46,15 @@ class Container(msgspec.Struct):
     started_ms: float = 0
     ended_ms: float = 0
     removed_ms: float = 0
+    #: It ends at once when it is asked to.
+    heeds: bool = True
     #: The host was lost with it.
     is_lost: bool = False
 
 
 class Recorder:
     def __init__(self, now_ms: Callable[[], float], crash: Callable[[Life, float], None]) -> None:
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._crash = crash
         #: Bodies that run at the moment.
         self._running: Counter[Life] = Counter()
@@ -63,8 +69,13 @@ class Recorder:
 
     @contextmanager
     def body(self, context: AsyncContext | Context) -> Generator[None]:
-        self.bodies.append(self._ran(context))
-        yield
+        ran = self._ran(context)
+        ran.can_be_cancelled = isinstance(context, AsyncContext)
+        self.bodies.append(ran)
+        try:
+            yield
+        finally:
+            ran.ended_ms = self.now_ms()
 
     @contextmanager
     def slot(self) -> Generator[None]:
@@ -99,9 +110,9 @@ class Recorder:
     def _ran(self, context: AsyncContext | Context, name: str = "") -> Ran:
         token = context._task.token  # pyright: ignore[reportPrivateUsage] - users have no use for it
         place = (context.workflow_id, context.step_id, context.index, context.attempt)
-        return Ran(self._now_ms(), *place, token, name)
+        return Ran(self.now_ms(), *place, token, name)
 
     def created(self, workflow: str, job: str, host: str) -> Container:
-        container = Container(workflow, job, host, self._now_ms())
+        container = Container(workflow, job, host, self.now_ms())
         self.containers.append(container)
         return container

@@ -74,6 +74,8 @@ def simulate(plan: Plan) -> Outcome:
             loop.end()
     problems += [f"it was said: {name}" for name in said if name in NEVER]
     problems += uncaught
+    if plan.is_calm and said["lanes lost"]:
+        problems.append("a lane was lost, and nobody died")
     events = Counter(entry.type for log in logs.values() for entry in log)
     seen = world.seen + Counter(
         {

@@ -21,7 +21,7 @@ from agentainer_flow.sdk.graph import WorkflowCode
 
 from .clients import Client, Told
 from .flows import code_for
-from .graphs import Nap
+from .graphs import Agent, Nap, width_of
 from .hosts import Host
 from .lives import LIFE, Life
 from .loop import SimulatedLoop
@@ -180,10 +180,20 @@ class World:
         back_s = max(
             (-fault.for_s for fault in self.plan.timed if fault.kind == "clock"), default=0
         )
-        # A sleep ends by the clock of a worker.
-        skews = [member.node.skew_s for member in self.members.values()]
-        skew_s = max(skews) - min(skews)
-        return PATIENCE_S + skew_s + max(0.0, back_s) + HOST_S * ("host" in kinds)
+        return PATIENCE_S + self._agents_s() + max(0.0, back_s) + HOST_S * ("host" in kinds)
+
+    def _agents_s(self) -> float:
+        """How long the agents of all workflows take with the slots there are."""
+        slots = sum(node.agent_slots for node in self.plan.nodes if "launcher" in node.roles)
+        graphs = [start.graph for start in self.plan.starts]
+        works = [
+            width_of(graph, step) * act.s * (1 + act.fails)
+            for graph in graphs
+            for step in graph.steps
+            for act in step.acts
+            if isinstance(act, Agent)
+        ]
+        return sum(works) / max(1, slots)
 
     def _have_ended(self) -> bool:
         ends: set[bytes | None] = {b"completed", b"failed", b"cancelled"}
