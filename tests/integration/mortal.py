@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from agentainer_flow.core.settings import Settings, load_settings
 
 
 @contextmanager
-def mortal_redis() -> Iterator[Settings]:
+def mortal_redis() -> Generator[Settings]:
     """Settings of a Redis that writes every change to its file at once."""
     with tempfile.TemporaryDirectory(prefix="agentainer-test-") as home:
         own = load_settings(environ={}, home=Path(home), runtime="process")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,10 @@ class Server:
         until(lambda: self.client.ping())
         return self
 
+    def promote(self) -> None:
+        """Be a primary: what its former one still takes does not come here."""
+        self.client.replicaof("NO", "ONE")
+
     def close(self) -> None:
         self.client.close()
         self.process.kill()
@@ -52,7 +56,7 @@ def until(condition: object, seconds: float = 10) -> None:
 
 
 @contextmanager
-def replicated() -> Iterator[tuple[Server, Server]]:
+def replicated() -> Generator[tuple[Server, Server]]:
     """A primary, and a replica that has what it has."""
     program = max(find_programs(), key=lambda found: found.version).path
     port = str(20_000 + os.getpid() % 20_000)

@@ -107,7 +107,7 @@ async def test_a_replica_that_lacks_the_last_writes_takes_over(
         handle = await Enduring().astart()
         await until(partial(have_run, 20))
         # From here on there are two, and all clients are still with the old one.
-        await anyio.to_thread.run_sync(replica.client.replicaof, "NO", "ONE")
+        await anyio.to_thread.run_sync(replica.promote)
         await until(partial(have_run, 40))
         name.unlink()
         name.symlink_to(replica.url.removeprefix("unix://"))
