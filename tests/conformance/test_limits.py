@@ -120,3 +120,19 @@ async def test_retry_that_is_due_can_be_claimed(log: EventLog) -> None:
         pass
 
     assert claimed(await bench.claim(9, "s/2")) == [("w1", "a", 1)]
+
+
+async def test_who_is_held_by_another_limit_passes_a_free_slot_on(log: EventLog) -> None:
+    await log.scripts.set_queue("narrow", limit=1)
+    of_queue, of_key = await started(log, "queue"), await started(log, "key")
+    await of_queue.queue(0, limits=NARROW)
+    await of_key.queue(0, limits=KEYED)
+    assert len(await of_queue.claim(9, "s/1")) == 2
+    for n in range(8):
+        await (await started(log, f"w{n}")).queue(0, limits="0|narrow|k|1")
+    await (await started(log, "last")).queue(0, limits=NARROW)
+    assert await of_queue.claim(99, "s/2") == []  # all of them wait for the queue
+
+    await of_queue.settle(0, token="s/1")
+
+    assert claimed(await of_queue.claim(9, "s/3")) == [("last", "a", 1)]

@@ -58,10 +58,10 @@ local function visit(log, share, known, claim)
     elseif blocker then
       is_held = true
       block(log, blocker)
+      pass_on(limits, 1, blocker)  -- the turn it had may have been that of a slot of another limit
     else
       is_held = true
-      -- It was given the turn of a shared slot, but has its own limits against it.
-      pass_on(limits, 1)
+      pass_on(limits, 1)  -- it has its own limits against it
     end
   end
   for _, step in ipairs(redis.call('SMEMBERS', workflow_key(log.id, 'ready'))) do look(step) end

@@ -91,12 +91,18 @@ local function pass_turn_on()
   for _, resource in ipairs(redis.call('SMEMBERS', shared_key('blocked'))) do unblock(resource, 1) end
 end
 
--- Slots of shared limits that became free go to who waits for them.
-local function pass_on(limits, n)
+-- Slots of a step's shared limits that are free go to who waits for them: up to n of each, and none of
+-- `blocker`, which is not free.
+local function pass_on(limits, n, blocker)
+  local function offer(resource, max)
+    if max > 0 and resource ~= blocker and counted(shared_key('running'), resource) < max then
+      unblock(resource, n)
+    end
+  end
   local of_queue, of_all = limits_of_queue(limits.queue)
-  if of_queue > 0 then unblock('queue:' .. limits.queue, n) end
-  if of_all > 0 then unblock('queue:*', n) end
-  if limits.key ~= '' then unblock('key:' .. limits.key, n) end
+  offer('queue:' .. limits.queue, of_queue)
+  offer('queue:*', of_all)
+  if limits.key ~= '' then offer('key:' .. limits.key, limits.key_max) end
 end
 
 -- n tasks of a step, claimed by one session, no longer run.
