@@ -195,16 +195,13 @@ class Engine:
                 await self._apply(held, events, previous)
         except NOT_ITS_FAULT:
             raise
-        except Exception:
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
             await self._set_aside(workflow)
             return None
         return held
 
     async def _set_aside(self, workflow: str) -> None:
-        """Go on without a workflow that Redis has lost, or whose log is damaged.
-
-        Whatever is wrong with it must not stop the others.
-        """
+        """Go on without a workflow that Redis has lost, or whose log is damaged."""
         if await self._log.exists(workflow):
             log.exception("engine.workflow_set_aside", workflow=workflow)
         else:
@@ -247,7 +244,7 @@ class Engine:
             await self._read_on(held)
         except NOT_ITS_FAULT:
             raise
-        except Exception:
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
             await self._set_aside(held.view.id)
             return False
         return True
@@ -282,7 +279,7 @@ class Engine:
             decision = await self._decide(held, touched)
         except NOT_ITS_FAULT:
             raise
-        except Exception:
+        except Exception:  # whatever is wrong with it is wrong with this one workflow
             await self._set_aside(held.view.id)
             return None
         if decision:

@@ -1,6 +1,6 @@
 """Spans as OTLP's protobuf has them, written directly.
 
-A span made of the SDK's objects and then encoded takes eight times as long, and most of its
+A span made of the SDK's objects and then encoded takes several times as long, and most of its
 attributes are those of many others: they are written once. Numbers of fields are those of
 `opentelemetry/proto/trace/v1/trace.proto`.
 """

@@ -92,26 +92,25 @@ def test_keeps_its_data_over_a_kill(home: Settings) -> None:
         assert client.xlen("workflow:1:events") == 1
 
 
-def test_forgets_a_torn_last_write(home: Settings) -> None:
+def tear(home: Settings, tail: bytes) -> None:
+    """Have one whole write, and a file that ends with what was torn apart."""
     with connected(home) as client:
         client.set("whole", 1)
     kill(home)
     (log,) = find_place(home).directory.glob("appendonlydir/*.incr.aof")
     with log.open("ab") as file:
-        file.write(b"*3\r\n$3\r\nSET\r\n$4\r\nto")
+        file.write(tail)
+
+
+def test_forgets_a_torn_last_write(home: Settings) -> None:
+    tear(home, b"*3\r\n$3\r\nSET\r\n$4\r\nto")
     with connected(home) as client:
         assert client.keys() == ["whole"]
 
 
 def test_forgets_a_torn_transaction_for_good(home: Settings) -> None:
-    with connected(home) as client:
-        client.set("whole", 1)
-    kill(home)
-    (log,) = find_place(home).directory.glob("appendonlydir/*.incr.aof")
-    with log.open("ab") as file:
-        file.write(
-            b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\nhalf\r\n$1\r\n1\r\n*3\r\n$3\r\nSET"
-        )
+    half = b"*3\r\n$3\r\nSET\r\n$4\r\nhalf\r\n$1\r\n1\r\n"
+    tear(home, b"*1\r\n$5\r\nMULTI\r\n" + half + b"*3\r\n$3\r\nSET")
     with connected(home) as client, client.pipeline(transaction=True) as pipe:
         pipe.set("next", 1)
         pipe.set("after", 1)
