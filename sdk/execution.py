@@ -125,8 +125,12 @@ async def execute(body: Body, runs: Runs) -> Outcome | None:
         run = runs.known(task.workflow) or await runs.get(task.workflow, body.code)
         task.inputs, task.trace = run.inputs, run.trace
         arguments = await _arguments(body, step)
-        call = _call_traced if body.is_traced else _call
-        value = await call(task, step, run.instance, arguments)
+        token = tracing.enter(task) if body.is_traced else None
+        try:
+            value = await _call(task, step, run.instance, arguments)
+        finally:
+            if token:
+                tracing.leave(token)
         return completed_now(task, step, value) or await _completed(task, step, value)
     except ClaimLost:
         return None
@@ -195,14 +199,6 @@ def _accept(body: Body, step: StepCode, values: dict[str, Any]) -> dict[str, Any
 def _task_error(value: Any) -> TaskError:
     error: TaskError = convert(value, TaskError, what="the error of a task")
     return error
-
-
-async def _call_traced(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
-    token = tracing.enter(task)
-    try:
-        return await _call(task, step, instance, arguments)
-    finally:
-        tracing.leave(token)
 
 
 async def _call(task: Task, step: StepCode, instance: Any, arguments: dict[str, Any]) -> Any:
