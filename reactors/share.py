@@ -23,8 +23,9 @@ from ..core.log import EventLog
 
 log = structlog.get_logger()
 
-#: Longest time between two looks at who lives, seconds.
-LOOK = 0.5
+#: Longest time between two looks at who lives, and until a lane whose lease has ended is looked at
+#: again before it counts as an orphan, seconds.
+LOOK, AGAIN = 0.5, 0.1
 
 
 class Share:
@@ -53,11 +54,14 @@ class Share:
             await self._log.keep_partitions()
             seconds, micros = await self._log.connection.call(self._log.redis.time)
             now_ms = int(seconds) * 1000 + int(micros) // 1000
-            most, silent = await self._count(now_ms), await self._find_silent(now_ms)
+            most, ends = await self._count(now_ms), await self._lease_ends(now_ms)
             if anyio.current_time() - began < lease / 2:
+                silent = {number for number, left_s in ends.items() if left_s <= 0}
                 self._orphans, self._silent = silent & self._silent, silent
                 self._set_most(most)
-                await anyio.sleep(min(lease / 5, LOOK))
+                known = silent == self._orphans
+                left = [s for s in ends.values() if s > 0] if known else [AGAIN]
+                await anyio.sleep(min(lease / 5, LOOK, *left))
             else:  # Redis was away: let those that live renew their sessions first
                 self._orphans, self._silent = set(), set()
                 await anyio.sleep(lease / 2)
@@ -104,16 +108,18 @@ class Share:
         now = anyio.current_time()
         return len(self._lanes) - sum(end > now for end in self._extra.values()) - self._most
 
-    async def _find_silent(self, now_ms: int) -> set[int]:
-        """Lanes whose owners let their leases run out; those that were given up are others."""
-        deadlines = [await self._deadline(number) for number in range(self._log.keys.partitions)]
-        return {number for number, ms in enumerate(deadlines) if 0 < ms <= now_ms}
+    async def _lease_ends(self, now_ms: int) -> dict[int, float]:
+        """Seconds until the leases of lanes that have owners end, negative where they have."""
+        owners = [await self._owner(number) for number in range(self._log.keys.partitions)]
+        ends_ms = {number: int(owner.partition(b" ")[0]) for number, owner in enumerate(owners)}
+        return {number: (ms - now_ms) / 1000 for number, ms in ends_ms.items() if ms > 0}
 
-    async def _deadline(self, partition: int) -> int:
+    async def _owner(self, partition: int) -> bytes:
+        """Of a shared lane: `<end of the lease, ms> <token>`."""
         owners = self._log.keys.flow(partition, "owners")
         call = self._log.connection.call
         owner: bytes | None = await call(lambda: self._log.redis.hget(owners, SHARED))
-        return int((owner or b"0").partition(b" ")[0])
+        return owner or b"0"
 
     async def _count(self, now_ms: int) -> int:
         """The share of this process, as things are now."""
