@@ -49,22 +49,24 @@ class Share:
     async def run(self) -> None:
         """Look at who lives for ever. Raises SettingsError, as `EventLog.keep_partitions`."""
         lease = self._log.settings.lease
+        pause, since = 0.0, anyio.current_time()
         while True:
-            began = anyio.current_time()
             await self._log.keep_partitions()
             seconds, micros = await self._log.connection.call(self._log.redis.time)
             now_ms = int(seconds) * 1000 + int(micros) // 1000
             most, ends = await self._count(now_ms), await self._lease_ends(now_ms)
-            if anyio.current_time() - began < lease / 2:
+            if anyio.current_time() - since < pause + lease / 2:
                 silent = {number for number, left_s in ends.items() if left_s <= 0}
                 self._orphans, self._silent = silent & self._silent, silent
                 self._set_most(most)
                 known = silent == self._orphans
                 left = [s for s in ends.values() if s > 0] if known else [AGAIN]
-                await anyio.sleep(min(lease / 5, LOOK, *left))
-            else:  # Redis was away: let those that live renew their sessions first
+                pause = min(lease / 5, LOOK, *left)
+            else:  # we or Redis stood still: let those that live renew their sessions first
                 self._orphans, self._silent = set(), set()
-                await anyio.sleep(lease / 2)
+                pause = lease / 2
+            since = anyio.current_time()
+            await anyio.sleep(pause)
 
     async def take(self, partition: int) -> None:
         """Wait until one more lane may be ours, or this one is an orphan; then count it."""
