@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from typing import Protocol, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis import exceptions
@@ -16,21 +18,20 @@ from .table import find
 from .values import OK, Args, Failure, Reply, Status
 from .waiting import Waiting
 
-#: What a server does is not within whoever asked first.
-_NOWHERE = contextvars.Context()
 _ABORTED = "EXECABORT Transaction discarded because of previous errors."
 
 
 class Faults(Protocol):
     """What goes wrong on a connection.
 
-    Both may take time, and end the connection by raising the builtin ConnectionError: `before` a
-    command, so that it is not applied, or `after` it, so that its answer is lost.
+    Both tell how long it takes, s: a command to come, its answer to get back. Both may end the
+    connection by raising the builtin ConnectionError: `before` a command, so that it is not
+    applied, or `after` it, so that its answer is lost.
     """
 
-    async def before(self, command: Args) -> None: ...
+    def before(self, command: Args) -> float: ...
 
-    async def after(self, command: Args, reply: Reply) -> None: ...
+    def after(self, command: Args, reply: Reply) -> float: ...
 
 
 class Session:
@@ -43,15 +44,16 @@ class Session:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._faults = server.faults(self)
+        #: What goes wrong, and what then takes time, is not within whoever asked.
+        self._elsewhere = contextvars.Context()
         self._reader = hiredis.Reader()
         self._commands: deque[Args] = deque()
-        #: Answers on their way, and those that have arrived.
-        self._sent: list[Reply] = []
         self._arrived: deque[Reply] = deque()
         self._wanted: asyncio.Future[None] | None = None
+        #: What the command that is dealt with waits for: entries to read, or the time of its way.
         self._waiting: Waiting | None = None
+        self._on_the_way: asyncio.TimerHandle | None = None
         self._transaction: _Transaction | None = None
-        self._pump: asyncio.Task[None] | None = None
         self.is_open = True
         server.sessions.append(self)
 
@@ -62,10 +64,8 @@ class Session:
             self._commands.append(cast(Args, command))
         if self._faults is None:
             self._go_on()
-        elif self._pump is None:
-            self._pump = self._loop.create_task(
-                self._go_on_with(self._faults), context=_NOWHERE.copy()
-            )
+        else:
+            self._elsewhere.run(self._go_on)
 
     @property
     def can_receive(self) -> bool:
@@ -87,55 +87,71 @@ class Session:
         self.is_open = False
         self._server.sessions.remove(self)
         self._commands.clear()
-        self._sent.clear()
         if self._loop.is_closed():
             return
         if self._waiting:
             self._waiting.answer.cancel()
-        if self._pump:
-            self._pump.cancel()
-        self._arrive()
+        if self._on_the_way:
+            self._on_the_way.cancel()
+        self._wake()
 
     def _go_on(self) -> None:
-        while self._commands and self._waiting is None:
-            reply = self._take(self._commands.popleft())
-            if isinstance(reply, Waiting):
-                self._waiting = reply
-                reply.answer.add_done_callback(self._end_waiting)
-            else:
-                self._answer(reply)
+        """Deal with one command after the other, up to one that has to wait."""
+        while self._commands and self._waiting is None and self._on_the_way is None:
+            self._come(self._commands.popleft())
 
-    def _end_waiting(self, answer: asyncio.Future[Reply]) -> None:
-        self._waiting = None
-        if not answer.cancelled():
-            self._answer(answer.result())
-            self._go_on()
-
-    async def _go_on_with(self, faults: Faults) -> None:
+    def _come(self, command: Args) -> None:
+        if self._faults is None:
+            self._apply(command)
+            return
         try:
-            while self._commands:
-                command = self._commands.popleft()
-                await faults.before(command)
-                reply = self._take(command)
-                if isinstance(reply, Waiting):
-                    self._waiting = reply
-                    reply = await reply.answer
-                    self._waiting = None
-                await faults.after(command, reply)
-                self._answer(reply)
+            seconds = self._faults.before(command)
         except ConnectionError:
             self.cut()
-        finally:
-            self._pump = None
+        else:
+            self._after(seconds, self._apply, command)
 
-    def _answer(self, reply: Reply) -> None:
-        self._sent.append(reply)
-        if len(self._sent) == 1:
-            self._loop.call_soon(self._arrive)
+    def _apply(self, command: Args) -> None:
+        reply = self._take(command)
+        if isinstance(reply, Waiting):
+            self._waiting = reply
+            reply.answer.add_done_callback(partial(self._end_waiting, command))
+        else:
+            self._reply(command, reply)
 
-    def _arrive(self) -> None:
-        self._arrived += self._sent
-        self._sent.clear()
+    def _end_waiting(self, command: Args, answer: asyncio.Future[Reply]) -> None:
+        self._waiting = None
+        if self.is_open and not answer.cancelled():
+            self._reply(command, answer.result())
+            self._go_on()
+
+    def _reply(self, command: Args, reply: Reply) -> None:
+        if self._faults is None:
+            self._arrive(reply)
+            return
+        try:
+            seconds = self._faults.after(command, reply)
+        except ConnectionError:
+            self.cut()
+        else:
+            self._after(seconds, self._arrive, reply)
+
+    def _after(self, seconds: float, do: Callable[..., None], *args: Any) -> None:
+        if seconds > 0:
+            self._on_the_way = self._loop.call_later(seconds, self._go_on_with, do, *args)
+        else:
+            do(*args)
+
+    def _go_on_with(self, do: Callable[..., None], *args: Any) -> None:
+        self._on_the_way = None
+        do(*args)
+        self._go_on()
+
+    def _arrive(self, reply: Reply) -> None:
+        self._arrived.append(reply)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._wanted and not self._wanted.done():
             self._wanted.set_result(None)
 

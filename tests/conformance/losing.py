@@ -31,16 +31,18 @@ class _Faults:
     def lose_reply(self, nth: int = 1, *, times: int = 1) -> None:
         self._until_loss, self._to_lose = nth, times
 
-    async def before(self, command: Args) -> None: ...
+    def before(self, command: Args) -> float:
+        return 0
 
-    async def after(self, command: Args, reply: Reply) -> None:
+    def after(self, command: Args, reply: Reply) -> float:
         if command[0] != b"FCALL" or isinstance(reply, Failure) or not self._to_lose:
-            return
+            return 0
         self._until_loss = max(0, self._until_loss - 1)
         if self._until_loss == 0:
             self._to_lose -= 1
             self.lost += 1
             raise ConnectionError
+        return 0
 
 
 @asynccontextmanager

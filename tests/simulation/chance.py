@@ -21,7 +21,7 @@ from .plan import (
 from .rarities import with_rarities
 
 #: Faults come within so many seconds.
-BUSY_S = 6.0
+BUSY_S = 4.0
 
 #: What the nodes of a run are, and how often a run is like that.
 FLEETS: list[tuple[int, list[tuple[Role, ...]]]] = [
@@ -112,14 +112,14 @@ def _nodes(chance: Random) -> tuple[Node, ...]:
 
 
 def _start(chance: Random) -> Start:
-    at_s = round(chance.choice([0, 0, chance.uniform(0, 2)]), 3)
+    at_s = round(chance.choice([0, 0, chance.uniform(0, 1.5)]), 3)
     commands: tuple[Command, ...] = ()
-    lot, first_s = chance.random(), round(at_s + chance.uniform(0.02, 2.5), 3)
+    lot, first_s = chance.random(), round(at_s + chance.uniform(0.02, 2), 3)
     if lot < 0.2:
         verb = chance.choice(["pause", "pause", "freeze"])
         commands = (
             Command(first_s, verb),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            Command(round(first_s + chance.uniform(0.3, 2), 3), "resume"),
+            Command(round(first_s + chance.uniform(0.3, 1.5), 3), "resume"),
         )
     elif lot < 0.32:
         commands = (Command(first_s, "cancel"),)
@@ -150,7 +150,7 @@ def _step(chance: Random, name: str, after: tuple[str, ...], before: list[Step])
         over = chance.choice(lists)
         after = tuple(one for one in after if one != over)
     elif lot < 0.4:
-        width = chance.choice([0, 1, 2, 3, 5])
+        width = chance.choice([0, 1, 2, 3, 4])
     fans = over is not None or width is not None
     plain = chance.random() < 0.15
     acts = tuple(_acts(chance, plain=plain))
@@ -164,9 +164,9 @@ def _step(chance: Random, name: str, after: tuple[str, ...], before: list[Step])
         acts,
         width=width,
         over=over,
-        gives=chance.choice([None, 2, 4]) if not fans else None,
+        gives=chance.choice([None, 2, 3]) if not fans else None,
         retries=chance.choice([0, 1, 2, 3]) if any(map(_may_fail, acts)) else 0,
-        timeout=1.5 if hangs else None,
+        timeout=1.0 if hangs else None,
         max_workers=chance.choice([None, None, 1, 2]) if fans else None,
         on_failure=on_failure,
         queue=chance.choice([None, None, None, "narrow"]),
@@ -181,14 +181,14 @@ def _may_fail(act: Act) -> bool:
 
 def _acts(chance: Random, *, plain: bool) -> list[Act]:
     kinds: list[Act] = [
-        Nap(round(chance.uniform(0.05, 1.5), 2)),
+        Nap(round(chance.uniform(0.05, 1), 2)),
         Count(),
         Once(),
         Fail(chance.choice([1, 1, 2]), chance.choice([1, 2])),
     ]
     if not plain:
         kinds += [
-            Work(round(chance.choice([0.01, 0.3, 1, 3]) * chance.uniform(0.5, 1), 3)),
+            Work(round(chance.choice([0.01, 0.3, 1, 2]) * chance.uniform(0.5, 1), 3)),
             Work(round(chance.uniform(0.01, 0.5), 3)),
             _agent(chance),
             _agent(chance),
@@ -200,7 +200,7 @@ def _acts(chance: Random, *, plain: bool) -> list[Act]:
 
 def _agent(chance: Random) -> Agent:
     return Agent(
-        round(chance.uniform(0.1, 3), 2),
+        round(chance.uniform(0.1, 2), 2),
         fails=chance.choice([0, 0, 0, 1]),
         deaf=chance.random() < 0.2,
         name=chance.choice(["a", "b", "c"]),
@@ -209,7 +209,7 @@ def _agent(chance: Random) -> Agent:
 
 def _call(chance: Random, nodes: tuple[Node, ...]) -> CallFault:
     (kind,) = chance.choices(list(CALLS), list(CALLS.values()))
-    for_s = chance.uniform(0.05, 4) if "delay" in kind else chance.choice([0.05, 0.3, 3])
+    for_s = chance.uniform(0.05, 3) if "delay" in kind else chance.choice([0.05, 0.3, 2.5])
     number = min(60, 1 + int(chance.expovariate(1 / CALLS_S)))
     node, script = chance.choice(nodes).name, ""
     if chance.random() < 0.7:
@@ -222,18 +222,18 @@ def _call(chance: Random, nodes: tuple[Node, ...]) -> CallFault:
 
 def _timed(chance: Random, nodes: tuple[Node, ...]) -> TimedFault:
     (kind,) = chance.choices(list(TIMED), list(TIMED.values()))
-    at_s = round(chance.uniform(0.02, chance.choice([1.0, 3.0, BUSY_S])), 3)
+    at_s = round(chance.uniform(0.02, chance.choice([1.0, 2.0, BUSY_S])), 3)
     target = chance.choice(nodes)
     number = chance.randint(0, 3)
     match kind:
         case "freeze" | "partition":
-            for_s = chance.choice([chance.uniform(0.2, 1.5), chance.uniform(2.5, 5)])
+            for_s = chance.choice([chance.uniform(0.2, 1.5), chance.uniform(2.2, 3.5)])
         case "clock":
             for_s = chance.choice([60.0, 60.0, 5.0, -5.0, -5.0, -60.0])
         case "redis":
-            for_s = chance.choice([0.2, 1, 4])
+            for_s = chance.choice([0.2, 1, 3])
         case _:
-            for_s = chance.choice([0.1, 0.5, 3])
+            for_s = chance.choice([0.1, 0.5, 2.5])
     of_host = kind in ("power", "host", "daemon")
     of_none = kind in ("redis", "clock", "agent")
     name = "" if of_none else target.host if of_host else target.name

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 LOOK = 8
 #: What `sweep` answers when it took nothing back.
 NOTHING = b"\x93\x00\x00\x00"
-#: Functions are called `<library>_<script>`, libraries after their content.
 FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
 
 
@@ -90,15 +90,17 @@ class Network:
             found += self._calls.pop((life.node, kind, self.made[(life.node, kind)]), [])
         return found
 
-    async def travel(self, life: Life) -> None:
-        """Take the time of a way."""
+    def travel(self, life: Life) -> float:
+        """How long a way takes, s."""
         lot = self._chance.random()
+        seconds = 0.0
         if lot < 0.02:
-            await asyncio.sleep(0.05 * self._chance.random())
+            seconds = 0.05 * self._chance.random()
         elif lot < 0.2:
-            await asyncio.sleep(0.002 * self._chance.random())
-        if (left_s := self._parted.get(life, 0.0) - self._world.loop.time()) > 0:
-            await asyncio.sleep(left_s)
+            seconds = 0.002 * self._chance.random()
+        if self._parted:
+            seconds = max(seconds, self._parted.get(life, 0.0) - self._world.loop.time())
+        return seconds
 
     def strike(self, fault: CallFault, life: Life, script: str) -> None:
         """Note a fault, and kill the node if that is what it is."""
@@ -120,8 +122,8 @@ class Network:
         if isinstance(reply, bytes):
             if script == "sweep" and reply != NOTHING:
                 self._world.seen["claims taken back"] += 1
-            for scripts, pattern, sight in SIGHTS:
-                if script in scripts and (times := len(pattern.findall(reply))):
+            for pattern, sight in sights_of(script):
+                if times := len(pattern.findall(reply)):
                     self._world.seen[sight] += times
 
 
@@ -136,14 +138,13 @@ class Way:
         self._script = ""
         self._after: list[CallFault] = []
 
-    async def before(self, command: Args) -> None:
+    def before(self, command: Args) -> float:
         network, life = self._network, self._life
-        await network.travel(life)
-        found = FUNCTION.fullmatch(command[1]) if command[0] == b"FCALL" else None
-        self._script = found[1].decode() if found else ""
+        seconds = network.travel(life)
+        self._script = script_of(command[1]) if command[0] == b"FCALL" else ""
         self._after = []
         if not self._script:
-            return
+            return seconds
         for fault in network.faults_of(life, self._script):
             match fault.kind:
                 case "crash_before" | "lose_call":
@@ -151,25 +152,40 @@ class Way:
                     raise ConnectionError
                 case "delay":
                     network.strike(fault, life, self._script)
-                    await asyncio.sleep(fault.for_s)
+                    seconds += fault.for_s
                 case "double":
                     network.strike(fault, life, self._script)
                     with suppress(Failure):  # a library that is not loaded yet
                         network.server.run(command)
                 case _:
                     self._after.append(fault)
+        return seconds
 
-    async def after(self, command: Args, reply: Reply) -> None:
+    def after(self, command: Args, reply: Reply) -> float:
         network, life = self._network, self._life
         if self._script:
             network.hear(life, self._script, reply)
+        seconds = 0.0
         for fault in self._after:
             network.strike(fault, life, self._script)
             match fault.kind:
                 case "delay_reply":
-                    await asyncio.sleep(fault.for_s)
+                    seconds += fault.for_s
                 case "freeze":
-                    await asyncio.sleep(0)
+                    pass
                 case _:
                     raise ConnectionError
-        await network.travel(life)
+        return seconds + network.travel(life)
+
+
+@cache
+def sights_of(script: str) -> list[tuple[re.Pattern[bytes], str]]:
+    """What its answers tell, and under which name."""
+    return [(pattern, sight) for scripts, pattern, sight in SIGHTS if script in scripts]
+
+
+@cache
+def script_of(function: bytes) -> str:
+    """Functions are called `<library>_<script>`, libraries after their content."""
+    found = FUNCTION.fullmatch(function)
+    return found[1].decode() if found else ""

@@ -164,7 +164,7 @@ class World:
         self.story.tell("every workflow has ended")
         with anyio.move_on_after(self._patience()):
             while not self._is_at_rest():  # noqa: ASYNC110 it tells nobody
-                await anyio.sleep(0.5)
+                await anyio.sleep(0.1)
         if self.plan.stops:
             for member in self.members.values():
                 await member.stop()
