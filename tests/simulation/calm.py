@@ -10,24 +10,44 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from agentainer_flow.projections.invariants import Entry
 
+from .graphs import Graph
+from .pace import judge_pace
 from .plan import Plan
 from .recorder import Container, Ran, Recorder
+from .waits import Floor
 
 Logs = Mapping[str, Sequence[Entry]]
 
 #: The longest time without any event, ms: as a step takes, and with faults until others take over.
 LONGEST, LONGEST_WITH_FAULTS = 5_500, 11_000
+#: How long a node that is to stop lets its tasks run, ms.
+GRACE_MS = 3_000
+#: Faults after which somebody acts on what it read long before.
+STANDSTILLS = {"freeze", "partition", "daemon", "redis", "delay", "delay_reply"}
 #: What an order to freeze or to end takes to get there, ms.
 ON_THE_WAY = 1_000
 
 
-def judge_calm(plan: Plan, logs: Logs, recorder: Recorder, taken_back: int) -> Iterator[str]:
+def judge_calm(
+    plan: Plan, graphs: Mapping[str, Graph], logs: Logs, recorder: Recorder, taken_back: int
+) -> Iterator[str]:
     """`taken_back`: how often somebody's claims were."""
     yield from _gaps(plan, logs)
+    kinds = {fault.kind for fault in plan.timed} | {fault.kind for fault in plan.calls}
+    if not kinds & STANDSTILLS:
+        for workflow, log in logs.items():
+            yield from _let_go_on(workflow, log, recorder.containers)
+    if _only_stops(plan):
+        yield from _handed_over(logs, recorder)
     if not plan.is_calm:
         return
+    if not any(node.skew_s for node in plan.nodes):
+        yield from judge_pace(plan, graphs, logs, recorder)
+        yield from Floor(plan, graphs).judge(logs)
     if taken_back:
         yield f"{taken_back} times something claimed was taken back, and nobody died"
     for workflow, log in logs.items():
@@ -39,6 +59,29 @@ def judge_calm(plan: Plan, logs: Logs, recorder: Recorder, taken_back: int) -> I
         yield from _thawed(workflow, log, recorder.containers)
         yield from _stopped(workflow, log, recorder)
     yield from _cancelled(logs, recorder.bodies, recorder.now_ms())
+
+
+def _only_stops(plan: Plan) -> bool:
+    """Nothing goes wrong in it, but nodes are asked to stop."""
+    is_calm = replace(plan, timed=()).is_calm
+    return is_calm and bool(plan.timed) and all(fault.kind == "stop" for fault in plan.timed)
+
+
+def _handed_over(logs: Logs, recorder: Recorder) -> Iterator[str]:
+    """Who is to stop lets its tasks end as long as it may, and hands on what is left."""
+    begun = {(one.workflow, one.step, one.index, one.attempt) for one in recorder.bodies}
+    first_ms = min(recorder.stops_ms, default=math.inf)
+    for workflow, log in logs.items():
+        for entry in log:
+            if entry.type != "task.lost":
+                continue
+            data = entry.data
+            task = f"{workflow}: {data['step']}[{data['index']}]"
+            if entry.by == "janitor":
+                yield f"{task} was lost at {entry.version}, and nobody died"
+            place = (workflow, data["step"], data["index"], data["attempt"])
+            if place in begun and entry.ts < first_ms + GRACE_MS - ON_THE_WAY:
+                yield f"{task} was given up at {entry.version}, it might have ended"
 
 
 def _gaps(plan: Plan, logs: Logs) -> Iterator[str]:
@@ -82,6 +125,23 @@ def _stopped(workflow: str, log: Sequence[Entry], recorder: Recorder) -> Iterato
         latest_ms = max(asked_ms[one.job], launched_ms.get(one.job, math.inf)) + ON_THE_WAY
         if latest_ms < (one.ended_ms or recorder.now_ms()):
             yield f"{workflow}: agent {one.job} was to be stopped, and ran on"
+
+
+def _let_go_on(
+    workflow: str, log: Sequence[Entry], containers: Sequence[Container]
+) -> Iterator[str]:
+    """No agent is let go on in a pause that stops agents, by whoever launched or adopted it."""
+    frozen_ms = 0
+    for entry in log:
+        if entry.type == "workflow.paused" and entry.data.get("freeze"):
+            frozen_ms = entry.ts
+        elif entry.type in ("workflow.resumed", "workflow.cancel_requested") and frozen_ms:
+            for one in containers:
+                if one.workflow == workflow and any(
+                    frozen_ms + ON_THE_WAY < at_ms < entry.ts for at_ms in one.thawed_ms
+                ):
+                    yield f"{workflow}: agent {one.job} was let go on in a pause"
+            frozen_ms = 0
 
 
 def _thawed(workflow: str, log: Sequence[Entry], containers: Sequence[Container]) -> Iterator[str]:

@@ -24,6 +24,8 @@ from agentainer_flow.sdk.graph import WorkflowCode
 from agentainer_flow.sdk.registry import code_of
 
 from .graphs import (
+    BACKOFF_FACTOR,
+    BACKOFF_JITTER,
     Agent,
     Count,
     Die,
@@ -64,7 +66,7 @@ def _method(one: Step) -> Callable[..., Any]:
     vars(body)["__signature__"] = inspect.Signature(parameters)
     marked = step(
         retries=one.retries,
-        backoff=Backoff(initial=one.backoff, factor=1.5, jitter=0.5),
+        backoff=Backoff(initial=one.backoff, factor=BACKOFF_FACTOR, jitter=BACKOFF_JITTER),
         timeout=one.timeout,
         queue_timeout=one.queue_timeout,
         queue=one.queue,
@@ -98,8 +100,8 @@ async def _do(one: Step, act: Any, context: AsyncContext) -> None:
             await anyio.sleep(seconds)
         case Nap(s=seconds):
             await context.sleep(seconds)
-        case Count(key=key):
-            await context.state.incr(key)
+        case Count():
+            await _change(act, context)
         case Once(name=name):
             answer = answer_of(one.id, index, act)
             await context.run(name, recorder.once, context, name, answer)
@@ -115,6 +117,19 @@ async def _do(one: Step, act: Any, context: AsyncContext) -> None:
             raise TypeError(act)
 
 
+async def _change(act: Count, context: AsyncContext) -> None:
+    state = context.state
+    match act.how:
+        case "incr":
+            await state.incr(act.key)
+        case "append":
+            await state.append(act.key, context.index)
+        case "set":
+            await state.set(act.key, context.index)
+        case "delete":
+            await state.delete(act.key)
+
+
 async def _ask(one: Step, act: Agent, context: AsyncContext) -> None:
     answer = answer_of(one.id, context.index, act)
     agent = await context.deploy_agent(
@@ -128,7 +143,8 @@ async def _ask(one: Step, act: Agent, context: AsyncContext) -> None:
         await anyio.sleep(act.stops_after)
         await agent.stop()
     try:
-        got = await agent.wait()
+        with RECORDER.get().waiting(context.workflow_id, agent.id):
+            got = await agent.wait()
     except AgentFailed as failed:
         if act.stops_after is None or failed.kind != "cancelled":
             raise

@@ -26,9 +26,10 @@ class Nap(msgspec.Struct, frozen=True, tag="nap"):
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """Count something in the workflow's state."""
+    """Count something in the workflow's state, or change it otherwise."""
 
     key: str = "done"
+    how: Literal["incr", "append", "set", "delete"] = "incr"
 
 
 class Once(msgspec.Struct, frozen=True, tag="once"):
@@ -73,6 +74,8 @@ class Die(msgspec.Struct, frozen=True, tag="die"):
 Act = Work | Nap | Count | Once | Agent | Fail | Hang | Die
 #: A task that was lost with its worker so often fails.
 POISON = 3
+#: How much longer each retry waits, and which part of that is up to chance.
+BACKOFF_FACTOR, BACKOFF_JITTER = 1.5, 0.5
 
 OnFailure = Literal["fail_fast", "collect"] | int
 

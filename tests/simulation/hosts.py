@@ -25,6 +25,8 @@ from agentainer_flow.reactors.runtimes.patience import patiently
 from .plan import Node
 from .recorder import Container, Recorder
 
+#: Lines that an agent writes.
+LINES = 2
 #: A program that was killed.
 KILLED = 137
 
@@ -69,6 +71,8 @@ class Box:
 
     def thaw(self) -> None:
         if self.is_frozen:
+            if not self.stopping:
+                self.record.thawed_ms.append(self._now_s() * 1000)
             self.is_frozen = False
             self._go_on()
 
@@ -192,12 +196,16 @@ class SimulatedRuntime:
         box = self._host.boxes.get((launch.workflow, launch.job))
         if box is None:
             return Outcome(kind="lost", reason="its container is gone")
-        await sink([LogLine(int(self._host.now_s() * 1000), "stdout", "at work")])
+        await sink([self._says("at work")])
         await box.ended.wait()
         await patiently(self._reach)
+        await sink([self._says("at an end")])
         if self._host.boxes.get((launch.workflow, launch.job)) is not box or not box.outcome:
             return Outcome(kind="lost", reason="its container is gone")
         return box.outcome
+
+    def _says(self, text: str) -> LogLine:
+        return LogLine(int(self._host.now_s() * 1000), "stdout", text)
 
     async def stop(self, launch: Launch) -> None:
         await patiently(self._reach)

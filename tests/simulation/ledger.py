@@ -6,6 +6,7 @@ counter that is wrong for a while, or a timer in one of its two places, does har
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import msgspec
 
 from agentainer_flow.core.memory import Server
+
+from .accounts import judge_account
 
 #: Parts of a workflow's keys that only one under way has.
 PASSING = ("ready", "leased", "jobs", "limits", "effects", "timers", "held_jobs")
@@ -71,8 +74,8 @@ class Books:
             self.offers.update(one.decode() for one in value)
 
 
-def judge_books(server: Server) -> Iterator[str]:
-    """What does not add up, in whole sentences."""
+def judge_books(server: Server, lag_ms: float = math.inf) -> Iterator[str]:
+    """What does not add up, in whole sentences. `lag_ms`: how old documents may be."""
     books = Books(server)
     held: defaultdict[str, Counter[str]] = defaultdict(Counter)
     timers: set[str] = set()
@@ -80,6 +83,7 @@ def judge_books(server: Server) -> Iterator[str]:
     for workflow, parts in books.workflows.items():
         if "meta" not in parts:
             continue
+        yield from judge_account(workflow, parts, server.database.now - lag_ms)
         status = _text(parts["meta"][b"status"])
         if (status in ENDS) == (workflow in books.active):
             yield f"{workflow} is {status}, and that is not how it is listed"

@@ -60,6 +60,7 @@ class Nemesis:
             case "cut":
                 world.network.cut(life)
             case _:
+                world.recorder.stops_ms.append(world.recorder.now_ms())
                 with anyio.move_on_after(10):
                     await member.stop()
                 member.kill()

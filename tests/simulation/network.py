@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from functools import cache
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,15 @@ from tests.chaos.proxy import SIGHTS
 from .ledger import judge_books
 from .lives import LIFE, Life
 from .plan import CallFault
+from .waits import slack_of
 
 if TYPE_CHECKING:
     from .world import World
 
 #: Calls of scripts from one look at what Redis keeps to the next.
 LOOK = 8
+#: What documents may lag where nothing goes wrong, ms.
+LAG = 2_000
 #: What `sweep` answers when it took nothing back.
 NOTHING = b"\x93\x00\x00\x00"
 FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
@@ -46,6 +50,8 @@ class Network:
         self._heard = 0
         #: How far Redis' clock is off, s.
         self.shift_s = 0.0
+        #: How old documents may be, ms.
+        self._lag_ms = LAG + slack_of(world.plan) if world.plan.is_calm else inf
         server.faults = self._connect
 
     def _connect(self, session: Session) -> Way | None:
@@ -117,7 +123,7 @@ class Network:
         """Count what a script answered, and look now and then whether what it left adds up."""
         self._heard += 1
         if self._heard % LOOK == 0 and not self._world.problems:
-            self._world.problems += list(judge_books(self.server))
+            self._world.problems += list(judge_books(self.server, self._lag_ms))
         self._world.story.trace(repr((life.node, script, reply)).encode())
         if isinstance(reply, bytes):
             if script == "sweep" and reply != NOTHING:

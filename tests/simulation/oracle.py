@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from agentainer_flow.core.keys import Keys
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.projections.invariants import Entry, Notes
 from agentainer_flow.projections.invariants.entries import read_entries
@@ -12,9 +13,12 @@ from agentainer_flow.sdk.check import Question, check
 from agentainer_flow.sdk.verify import verify
 
 from .calm import judge_calm
+from .delays import judge_delays
 from .effects import judge_effects
 from .graphs import POISON, Agent, Count, Die
+from .hosts import LINES
 from .plan import Plan
+from .turns import judge_turns
 from .values import ENDS, judge_values
 from .world import World
 
@@ -64,7 +68,15 @@ def _judge(world: World, logs: Logs) -> Iterator[str]:
     if not world.plan.loses_writes:
         yield from judge_effects(world.recorder, logs, _counts(world))
         taken_back = world.seen["claims taken back"]
-        yield from judge_calm(world.plan, logs, world.recorder, taken_back)
+        graphs = {
+            one.workflow: start.graph
+            for one, start in zip(world.clients, world.plan.starts, strict=True)
+        }
+        yield from judge_calm(world.plan, graphs, logs, world.recorder, taken_back)
+        if not any(fault.kind == "clock" for fault in world.plan.timed):
+            yield from judge_delays(graphs, logs)
+        yield from _outputs(world, logs)
+        yield from judge_turns(world.plan, graphs, logs)
         yield from _commands(world, logs)
 
 
@@ -104,6 +116,16 @@ def _workflows(world: World, logs: Logs) -> Iterator[str]:
             yield f"workflow {number} was to be cancelled, its end is {last.type}"
         for problem in judge_values(graph, entries, excuses):
             yield f"workflow {number} ({one.workflow}): {problem}"
+
+
+def _outputs(world: World, logs: Logs) -> Iterator[str]:
+    """Each line of an agent that succeeded is kept, once."""
+    keys = Keys(partitions=world.plan.partitions)
+    for workflow, entries in logs.items():
+        for job in (one.data["job"] for one in entries if one.type == "job.succeeded"):
+            key = keys.workflow(workflow, f"job:{job}:logs").encode()
+            if (kept := world.network.server.run([b"XLEN", key])) != LINES:
+                yield f"{workflow}: of agent {job} {kept} lines are kept, it wrote {LINES}"
 
 
 def excuses_of(plan: Plan) -> set[str]:

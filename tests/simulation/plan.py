@@ -122,6 +122,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     queues: dict[str, int] = {}
     #: Events after which a view is kept.
     snapshot_every: int = 0
+    #: Tasks of a fan-out that are queued by one commit; 0: as many as ever.
+    portion: int = 0
     #: Stop the nodes before looking, instead of looking while they run.
     stops: bool = False
 

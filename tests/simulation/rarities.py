@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from .graphs import Act, Agent, Count, Die, Nap, Once, Step
+from .graphs import Act, Agent, Count, Die, Fail, Nap, Once, Step, Work
 from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, Start, TimedFault, TimedKind
 
 #: Scripts after whose calls it matters most that a node stands still, or that it heard nothing.
@@ -62,6 +62,15 @@ def _with_step(plan: Plan, number: int, at: int, step: Step) -> Plan:
     graph = plan.starts[number].graph
     steps = (*graph.steps[:at], step, *graph.steps[at + 1 :])
     return _with_start(plan, number, graph=replace(graph, steps=steps))
+
+
+def _with_fan_out(plan: Plan, number: int, first: Step) -> Plan:
+    """Let another step be the first one, and none fan out over what that gave."""
+    for at, step in enumerate(plan.starts[number].graph.steps):
+        if step.over == first.id:
+            after = tuple(sorted({*step.after, first.id}))
+            plan = _with_step(plan, number, at, replace(step, over=None, after=after))
+    return _with_step(plan, number, 0, first)
 
 
 def _of_each_step(plan: Plan, change: Callable[[Step], Step]) -> Plan:
@@ -238,6 +247,105 @@ def _calm(plan: Plan, chance: Random) -> Plan:
     return plan
 
 
+def _rush(plan: Plan, chance: Random) -> Plan:
+    """Workflows with many tasks wait for few slots; one of them may come first."""
+    starts = plan.starts if len(plan.starts) > 1 else plan.starts * 2
+    priorities = [0, chance.choice([0, 5]), 0]
+    slots = chance.choice([1, 2, 3])
+    plan = replace(
+        plan,
+        starts=tuple(
+            replace(start, at_s=0.0, commands=(), graph=replace(start.graph, priority=priority))
+            for start, priority in zip(starts, priorities, strict=False)
+        ),
+        nodes=tuple(replace(node, slots=slots) for node in plan.nodes),
+        partitions=1,
+    )
+    for number in range(len(plan.starts)):
+        plan = _with_fan_out(plan, number, Step("s0", acts=(_work(chance),), width=5))
+    return plan
+
+
+def _work(chance: Random) -> Work:
+    return Work(_seconds(chance, 0.05, 0.3))
+
+
+def _crossed_failure(plan: Plan, chance: Random) -> Plan:
+    """A command comes while the engine decides on tasks that failed."""
+    number, start = _any_start(plan, chance)
+    step = Step(
+        "s0",
+        acts=(Work(_seconds(chance, 0.05, 0.2)), Fail(chance.choice([1, 9]))),
+        width=3,
+        retries=chance.choice([0, 1]),
+    )
+    plan = _with_fan_out(plan, number, step)
+    at_s = round(start.at_s + _seconds(chance, 0.3, 1.2), 3)
+    commands = [
+        (Command(at_s, "cancel"),),
+        (Command(at_s, "pause"), Command(round(at_s + 1.5, 3), "resume")),
+    ]
+    plan = _with_start(plan, number, commands=chance.choice(commands))
+    schedulers = [node.name for node in plan.nodes if "scheduler" in node.roles]
+    calls = [
+        CallFault(name, call, "delay", _seconds(chance, 0.5, 1), "commit")
+        for name in schedulers
+        for call in (2, 3, 4)
+    ]
+    return replace(plan, calls=(*plan.calls, *calls))
+
+
+def _portions(plan: Plan, chance: Random) -> Plan:
+    """Fan-outs are queued a few tasks at a time."""
+    number, start = _any_start(plan, chance)
+    for at, step in enumerate(start.graph.steps):
+        if step.width is not None:
+            plan = _with_step(plan, number, at, replace(step, width=step.width + 4))
+    return replace(plan, portion=2)
+
+
+def _other_changes(plan: Plan, chance: Random) -> Plan:
+    """The state gets more than counts."""
+    hows: list[Any] = ["append", "set", "set", "delete"]
+
+    def changed(act: Act) -> Act:
+        if not isinstance(act, Count) or chance.random() < 0.2:
+            return act
+        how = chance.choice(hows)
+        return Count(chance.choice(["one", "other"]) if how != "append" else "list", how)
+
+    return _of_each_step(
+        plan,
+        lambda step: step if step.plain else replace(step, acts=tuple(map(changed, step.acts))),
+    )
+
+
+def _frozen_handover(plan: Plan, chance: Random) -> Plan:
+    """The launcher of agents that stand still in a pause dies, and another adopts them."""
+    number, start = _any_start(plan, chance)
+    agent = Agent(_seconds(chance, 1, 2.5))
+    plan = _with_fan_out(plan, number, Step("s0", acts=(agent,), width=2))
+    at_s = round(start.at_s + _seconds(chance, 0.3, 1), 3)
+    commands = (Command(at_s, "freeze"), Command(round(at_s + 5, 3), "resume"))
+    plan = _with_start(plan, number, commands=commands)
+    deaths = [
+        TimedFault(round(at_s + _seconds(chance, 0.2, 1), 3), "kill", node.name, 0.2)
+        for node in plan.nodes
+        if "launcher" in node.roles
+    ]
+    return replace(plan, timed=tuple(sorted([*plan.timed, *deaths], key=lambda one: one.at_s)))
+
+
+def _stops(plan: Plan, chance: Random) -> Plan:
+    """Nothing happens but that nodes are asked to stop."""
+    plan = _calm(plan, chance)
+    stops = [
+        TimedFault(_seconds(chance, 0.1, 3), "stop", chance.choice(plan.nodes).name, 0.2)
+        for _ in range(chance.randint(1, 2))
+    ]
+    return replace(plan, timed=tuple(sorted(stops, key=lambda one: one.at_s)))
+
+
 #: How often a run has each.
 RARITIES: list[tuple[float, Change]] = [
     (0.25, _slow_retries),
@@ -257,4 +365,11 @@ RARITIES: list[tuple[float, Change]] = [
     (0.08, _lost_reply),
     (0.15, _calm),
     (0.07, _alone),
+    (0.05, _rush),
+    (0.05, _crossed_failure),
+    (0.06, _portions),
+    (0.08, _other_changes),
+    (0.03, _frozen_handover),
+    (0.12, _calm),
+    (0.04, _stops),
 ]

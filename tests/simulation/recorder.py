@@ -46,10 +46,21 @@ class Container(msgspec.Struct):
     started_ms: float = 0
     ended_ms: float = 0
     removed_ms: float = 0
+    #: When it was let go on, after it had stood still.
+    thawed_ms: list[float] = []
     #: It ends at once when it is asked to.
     heeds: bool = True
     #: The host was lost with it.
     is_lost: bool = False
+
+
+class Answer(msgspec.Struct):
+    """A task that waited for an agent, until it heard of its end or was stopped itself."""
+
+    workflow: str
+    job: str
+    asked_ms: float
+    heard_ms: float
 
 
 class Recorder:
@@ -61,6 +72,9 @@ class Recorder:
         self.bodies: list[Ran] = []
         self.calls: list[Ran] = []
         self.containers: list[Container] = []
+        self.answers: list[Answer] = []
+        #: When nodes were asked to stop.
+        self.stops_ms: list[float] = []
         #: Whole sentences about what cannot be.
         self.complaints: list[str] = []
 
@@ -91,6 +105,15 @@ class Recorder:
             yield
         finally:
             self._running[life] -= 1
+
+    @contextmanager
+    def waiting(self, workflow: str, job: str) -> Generator[None]:
+        """A task waits for an agent."""
+        asked_ms = self.now_ms()
+        try:
+            yield
+        finally:
+            self.answers.append(Answer(workflow, job, asked_ms, self.now_ms()))
 
     def times_begun(self, context: AsyncContext | Context) -> int:
         """How often the body of this task has begun, this time included."""

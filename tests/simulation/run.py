@@ -18,6 +18,7 @@ from agentainer_flow.core.ids import Origin, use_origin
 from agentainer_flow.core.memory import serve
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.invariants import Entry
+from agentainer_flow.reactors import scheduler
 from agentainer_flow.reactors.runtimes.contract import Runtime
 from agentainer_flow.sdk import runner, service
 from agentainer_flow.sdk.testing.loop import Deadlock
@@ -64,6 +65,7 @@ def simulate(plan: Plan) -> Outcome:
         use_clock(loop.clock),
         _logs_counted() as said,
         _runtimes_simulated(),
+        _queued_by(plan.portion),
     ):
         loop.set_exception_handler(lambda _, told: uncaught.append(_words_of(told)))
         world = World(plan, loop, server, f"memory://{name}")
@@ -146,6 +148,18 @@ def _logs_counted() -> Generator[Counter[str]]:
         structlog.reset_defaults()
         if known:
             structlog.configure(**known)
+
+
+@contextmanager
+def _queued_by(portion: int) -> Generator[None]:
+    """Let engines queue large fan-outs in such portions, and twice as much ahead."""
+    real = scheduler.CHUNK, scheduler.AHEAD
+    if portion:
+        scheduler.CHUNK, scheduler.AHEAD = portion, 2 * portion
+    try:
+        yield
+    finally:
+        scheduler.CHUNK, scheduler.AHEAD = real
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""Bugs in what scripts have in common (`core/lua/parts`)."""
+
+from __future__ import annotations
+
+from ..planting import Mutant
+
+PARTS = [
+    Mutant(
+        "a commit that comes again is made again",
+        "parts/committing.lua",
+        "if log.commit == decision.commit then",
+        "if false then",
+    ),
+    Mutant(
+        "whoever settles a task needs no claim of it",
+        "parts/settling.lua",
+        "if not value or string.sub(value, 1, #token + 1) ~= token .. ' ' then return nil end\n"
+        "  return string.match(value, '^%d+', #token + 2)",
+        "if not value then return nil end\n  return string.match(value, '^%S+ (%d+)')",
+    ),
+    Mutant(
+        "a timer is noted and never due",
+        "parts/timers.lua",
+        "redis.call('ZADD', timer_key(log.lane), due, log.id .. '|' .. name)",
+        "",
+    ),
+    Mutant(
+        "tasks of a paused workflow are claimed",
+        "parts/claiming.lua",
+        "if log and log.status == 'running' then",
+        "if log then",
+    ),
+    Mutant(
+        "tasks of a step that was cancelled keep their leases",
+        "parts/committing.lua",
+        "    release_task(log, step, lease)\n",
+        "",
+    ),
+    Mutant(
+        "agents of a task that ended run on",
+        "parts/settling.lua",
+        "return record.step == step and settled[record.index] end",
+        "return false end",
+    ),
+    Mutant(
+        "max_workers is not looked at",
+        "parts/starting.lua",
+        "if limits.max > 0 then",
+        "if false then",
+    ),
+    Mutant(
+        "the limit of a concurrency key is not looked at",
+        "parts/starting.lua",
+        "if limits.key_max > 0 then",
+        "if false then",
+    ),
+    Mutant(
+        "a slot that became free goes to nobody",
+        "parts/rings.lua",
+        "      n = n - 1\n      log.partition = partition\n",
+        "      return\n    elseif false then\n",
+    ),
+    Mutant(
+        "agents that ran on one host are offered to all",
+        "parts/jobs.lua",
+        "redis.call('RPUSH', job_list(log.lane, record.host), log.id .. ' ' .. job)",
+        "redis.call('RPUSH', job_list(log.lane), log.id .. ' ' .. job)",
+    ),
+    Mutant(
+        "whoever has heard of a task may change the state for it",
+        "parts/leases.lua",
+        "return lease.token == token and lease or nil",
+        "return lease",
+    ),
+    Mutant(
+        "a claim of tasks whose reply was lost is made anew",
+        "parts/claiming.lua",
+        "if redis.call('HGET', flow_key('claims'), call.session) == claim.token then",
+        "if false then",
+    ),
+    Mutant(
+        "ready tasks of a step that was cancelled are counted on",
+        "parts/committing.lua",
+        "  count_waiting(limits_of(log.id, step).queue, -redis.call('LLEN', ready))\n",
+        "",
+    ),
+    Mutant(
+        "workers are not told that a step was cancelled",
+        "parts/committing.lua",
+        "  if #leased > 0 then ring_bell(log.lane, 'cancel', log.id, step) end\n",
+        "",
+    ),
+    Mutant(
+        "a worker is given steps that it does not have",
+        "parts/starting.lua",
+        "return known and (known",
+        "return true or (known",
+    ),
+    Mutant(
+        "the limit of all queues is not looked at",
+        "parts/starting.lua",
+        "if of_all > 0 then bound",
+        "if false then bound",
+    ),
+]
