@@ -85,7 +85,7 @@ def _method(one: Step) -> Callable[..., Any]:
 def _async(one: Step) -> Callable[..., Any]:
     async def body(self: Any, context: AsyncContext, item: Any = None, **handed: Any) -> Any:
         recorder = RECORDER.get()
-        with recorder.body(context), recorder.slot():
+        with recorder.body(context), recorder.slot(context):
             for act in one.acts:
                 await _do(one, act, context)
             return value_of(one, context.index, item, plain(handed))
@@ -99,6 +99,7 @@ async def _do(one: Step, act: Any, context: AsyncContext) -> None:
         case Work(s=seconds):
             await anyio.sleep(seconds)
         case Nap(s=seconds):
+            recorder.sleeps(context)
             await context.sleep(seconds)
         case Count():
             await _change(act, context)

@@ -57,7 +57,7 @@ class Member:
 
     def start(self) -> None:
         self._lives += 1
-        self.life = Life(self.node.name, self._lives, self._world.slots_of(self.node))
+        self.life = Life(self.node.name, self._lives, self.node.slots)
         self._stop = anyio.Event()
         world = self._world
         chance = Random(f"{world.plan.seed}/{self.life}")

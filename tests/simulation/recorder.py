@@ -5,7 +5,7 @@ A missing fence is invisible in the log, which other guards protect; here it is 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -67,8 +67,8 @@ class Recorder:
     def __init__(self, now_ms: Callable[[], float], crash: Callable[[Life, float], None]) -> None:
         self.now_ms = now_ms
         self._crash = crash
-        #: Bodies that run at the moment.
-        self._running: Counter[Life] = Counter()
+        #: The claims whose bodies have a slot at the moment.
+        self._slots: defaultdict[Life, set[str]] = defaultdict(set)
         self.bodies: list[Ran] = []
         self.calls: list[Ran] = []
         self.containers: list[Container] = []
@@ -92,19 +92,30 @@ class Recorder:
             ran.ended_ms = self.now_ms()
 
     @contextmanager
-    def slot(self) -> Generator[None]:
-        """A body that keeps its slot to its end."""
+    def slot(self, context: AsyncContext) -> Generator[None]:
+        """A body that keeps its slot to its end, or to its first sleep."""
         life = LIFE.get()
         if life is None:
             yield
             return
-        self._running[life] += 1
-        if life.slots and self._running[life] > life.slots:
-            self.complain(f"{self._running[life]} bodies run on {life}, it has {life.slots} slots")
+        claim, taken = self._claim_of(context), self._slots[life]
+        taken.add(claim)
+        if len(taken) > life.slots:
+            self.complain(f"{len(taken)} bodies run on {life}, it has {life.slots} slots")
         try:
             yield
         finally:
-            self._running[life] -= 1
+            taken.discard(claim)
+
+    def sleeps(self, context: AsyncContext) -> None:
+        """From now on others may have the slot; who wakes up goes on whether one is free or not."""
+        if life := LIFE.get():
+            self._slots[life].discard(self._claim_of(context))
+
+    @staticmethod
+    def _claim_of(context: AsyncContext) -> str:
+        task = context._task  # pyright: ignore[reportPrivateUsage] - users have no use for it
+        return f"{task.token} {task.workflow} {task.step} {task.index}"
 
     @contextmanager
     def waiting(self, workflow: str, job: str) -> Generator[None]:

@@ -21,7 +21,7 @@ from agentainer_flow.sdk.graph import WorkflowCode
 
 from .clients import Client, Told
 from .flows import code_for
-from .graphs import Agent, Nap, width_of
+from .graphs import Agent, width_of
 from .hosts import Host
 from .lives import LIFE, Life
 from .loop import SimulatedLoop
@@ -83,12 +83,6 @@ class World:
             )
             for code in self.codes
         ]
-
-    def slots_of(self, node: Node) -> int:
-        """Bodies that a node may run at a time; 0: some give up their slots for a while."""
-        steps = [step for start in self.plan.starts for step in start.graph.steps]
-        naps = any(isinstance(act, Nap) for step in steps for act in step.acts)
-        return 0 if naps else node.slots
 
     def run_alone(self, number: int, run: Prepared) -> None:
         """Let a workflow run in a process of its own."""
