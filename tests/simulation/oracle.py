@@ -22,8 +22,10 @@ from .turns import judge_turns
 from .values import ENDS, judge_values
 from .world import World
 
-#: What the checker may find where Redis forgot that an agent was launched.
-FORGOTTEN = ("is launched again", "was never launched")
+#: What the checker may find where Redis forgot an agent, which goes on.
+FORGOTTEN = ("is launched again", "was never launched", ":logs would stay for ever")
+#: What may differ where it forgot an event and got the same again: digests are without times.
+TIMES = "_at: expected"
 
 Logs = Mapping[str, Sequence[Entry]]
 
@@ -59,7 +61,11 @@ async def _checked(world: World, log: EventLog, logs: Logs) -> list[str]:
     for workflow, entries in logs.items():
         if entries:
             verified = await verify(log, workflow)
-            problems += [f"verify: {workflow}: {one}" for one in verified.findings]
+            problems += [
+                f"verify: {workflow}: {one}"
+                for one in verified.findings
+                if not (world.plan.loses_writes and TIMES in str(one))
+            ]
     return problems
 
 
