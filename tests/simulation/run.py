@@ -78,6 +78,8 @@ def simulate(plan: Plan) -> Outcome:
     problems += uncaught
     if plan.is_calm and said["lanes lost"]:
         problems.append("a lane was lost, and nobody died")
+    if said["logs rolled back"] and not plan.loses_writes:
+        problems.append("a log counts as rolled back, and Redis lost nothing")
     events = Counter(entry.type for log in logs.values() for entry in log)
     seen = world.seen + Counter(
         {
