@@ -17,8 +17,8 @@ from agentainer_flow.projections.invariants import Entry
 from .graphs import Graph
 from .pace import judge_pace
 from .plan import Plan
-from .recorder import Container, Ran, Recorder
-from .waits import Floor
+from .recorder import Container, Recorder
+from .waits import Floor, slack_of
 
 Logs = Mapping[str, Sequence[Entry]]
 
@@ -58,7 +58,7 @@ def judge_calm(
                 yield f"{workflow}: an agent was adopted at {entry.version}, and nobody died"
         yield from _thawed(workflow, log, recorder.containers)
         yield from _stopped(workflow, log, recorder)
-    yield from _cancelled(logs, recorder.bodies, recorder.now_ms())
+    yield from _cancelled(logs, recorder, slack_of(plan))
 
 
 def _only_stops(plan: Plan) -> bool:
@@ -96,7 +96,7 @@ def _gaps(plan: Plan, logs: Logs) -> Iterator[str]:
             yield f"nothing happened for {(next_one - one) / 1000:.1f} s"
 
 
-def _cancelled(logs: Logs, bodies: Sequence[Ran], now_ms: float) -> Iterator[str]:
+def _cancelled(logs: Logs, recorder: Recorder, slack_ms: float) -> Iterator[str]:
     """A body ends when its task is cancelled."""
     cancelled_ms = {
         (workflow, entry.data["step"], entry.data["index"]): entry.ts
@@ -104,10 +104,10 @@ def _cancelled(logs: Logs, bodies: Sequence[Ran], now_ms: float) -> Iterator[str
         for entry in log
         if entry.type == "task.cancelled"
     }
-    for ran in bodies:
+    for ran in recorder.bodies:
         place = (ran.workflow, ran.step, ran.index)
-        latest_ms = cancelled_ms.get(place, math.inf) + ON_THE_WAY
-        if ran.can_be_cancelled and latest_ms < (ran.ended_ms or now_ms):
+        latest_ms = cancelled_ms.get(place, math.inf) + slack_ms
+        if ran.can_be_cancelled and latest_ms < (ran.ended_ms or recorder.now_ms()):
             yield f"{ran.workflow}: {ran.step}[{ran.index}] was cancelled, and ran on"
 
 

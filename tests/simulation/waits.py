@@ -19,7 +19,7 @@ from .graphs import Graph, Step
 from .plan import Node, Plan
 
 #: What may lie between what makes something possible and its being done, ms: a few calls.
-SLACK, SLACK_PER_FAULT = 600, 700
+SLACK, SLACK_PER_FAULT = 300, 700
 
 
 def slack_of(plan: Plan) -> float:
