@@ -149,6 +149,9 @@ def _slow_agents(plan: Plan, chance: Random) -> Plan:
 
 def _little_memory(plan: Plan, chance: Random) -> Plan:
     nodes = tuple(replace(node, memory=1024, agent_slots=4) for node in plan.nodes)
+    if chance.random() < 0.5:
+        agents = Step("s0", acts=(Agent(_seconds(chance, 0.3, 1)),), width=4)
+        plan = _with_fan_out(plan, _any_start(plan, chance)[0], agents)
     return _of_each_agent(
         replace(plan, nodes=nodes),
         lambda agent: replace(agent, memory=chance.choice([256, 512, 768, 1024])),
@@ -346,6 +349,14 @@ def _stops(plan: Plan, chance: Random) -> Plan:
     return replace(plan, timed=tuple(sorted(stops, key=lambda one: one.at_s)))
 
 
+def _rollback(plan: Plan, chance: Random) -> Plan:
+    """Redis loses its last writes, and little else goes wrong."""
+    if any(start.alone for start in plan.starts):
+        return plan
+    loss = TimedFault(_seconds(chance, 0.2, 3), "rollback", number=chance.randint(1, 40))
+    return replace(plan, calls=(), timed=(loss,))
+
+
 #: How often a run has each.
 RARITIES: list[tuple[float, Change]] = [
     (0.25, _slow_retries),
@@ -372,4 +383,5 @@ RARITIES: list[tuple[float, Change]] = [
     (0.03, _frozen_handover),
     (0.12, _calm),
     (0.04, _stops),
+    (0.06, _rollback),
 ]

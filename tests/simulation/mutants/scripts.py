@@ -125,10 +125,4 @@ SCRIPTS = [
         "elseif record and memory > free and memory <= all then return wait_for(id, job, record)\n",
         "elseif false then\n",
     ),
-    Mutant(
-        "a document of a log that was lost is written",
-        "project.lua",
-        "if not is_behind and (one.version ~= version or one.digest ~= known[4]) then return 0 end",
-        "if not known[1] then return 0 end",
-    ),
 ]
