@@ -173,7 +173,7 @@ def apply(view: WorkflowView, recorded: e.Recorded) -> WorkflowView:
     seen: nothing changes; next: applied; gap: raises Gap; rolled back: raises RolledBack.
     """
     if recorded.version <= view.version:
-        if recorded.version == view.version and _differ(recorded.digest, view.digest):
+        if recorded.version == view.version and not _is_last(view, recorded):
             raise RolledBack(view.id)
         return view
     if recorded.version > view.version + 1:
@@ -200,6 +200,13 @@ def check_follows(view: WorkflowView, previous: str) -> None:
     """Raises RolledBack when the next event follows on another log than the view's."""
     if _differ(previous, view.digest):
         raise RolledBack(view.id)
+
+
+def _is_last(view: WorkflowView, recorded: e.Recorded) -> bool:
+    """Tell whether a view ends with this event; what was lost may come again at another time."""
+    if _differ(recorded.digest, view.digest):
+        return False
+    return not recorded.digest or recorded.ts == view.updated_ms
 
 
 def _differ(one: str, other: str) -> bool:

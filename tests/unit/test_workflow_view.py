@@ -75,6 +75,15 @@ def test_other_content_at_a_known_version_is_a_rolled_back_log() -> None:
         apply(view, e.Recorded(3, 1003, e.WorkflowStarted(), digest="other"))
 
 
+def test_event_that_was_lost_and_came_again_later_is_another_one() -> None:
+    written = e.Recorded(1, 1000, e.WorkflowStarted(), digest="same")
+    view = fold("w", [written])
+
+    assert apply(view, written) is view
+    with pytest.raises(RolledBack):
+        apply(view, msgspec.structs.replace(written, ts=1500))
+
+
 def test_failing_step_makes_the_workflow_failing_until_the_end() -> None:
     view = fold("w", STORY[:5])
     for version, event in enumerate(
