@@ -109,12 +109,13 @@ class MemoryConnection(AbstractConnection):
 
     def _shown(self, reply: Reply, *, decodes: bool) -> Any:
         """An answer as the library's parsers give it."""
-        match reply:
-            case Failure(text=text):
-                return cast(Any, self._parser).parse_error(text)
-            case list():
-                return [self._shown(one, decodes=decodes) for one in reply]
-            case bytes() if decodes and self.encoder.decode_responses:
-                return cast(Any, self.encoder).decode(reply)
-            case _:
-                return reply
+        if isinstance(reply, bytes):
+            shows_text = decodes and self.encoder.decode_responses
+            return cast(Any, self.encoder).decode(reply) if shows_text else reply
+        if isinstance(reply, list):
+            if decodes and self.encoder.decode_responses:
+                return [self._shown(one, decodes=True) for one in reply]
+            return [one if type(one) is bytes else self._shown(one, decodes=False) for one in reply]
+        if isinstance(reply, Failure):
+            return cast(Any, self._parser).parse_error(reply.text)
+        return reply

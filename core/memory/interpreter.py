@@ -97,9 +97,11 @@ class Interpreter:
                 if type(one) is not bytes:
                     given = tuple(map(_argument, given))
                     break
-            return self._to_lua(self._apply(name, given))
+            answer = self._apply(name, given)
         except Failure as failure:
             return None, failure.text.encode()
+        kind = type(answer)
+        return answer if kind is bytes or kind is int else self._to_lua(answer)
 
     def _apply(self, name: Any, args: Args) -> Reply:
         found = COMMANDS.get(name) or COMMANDS.get(_argument(name).upper())
@@ -115,9 +117,6 @@ class Interpreter:
         return found.run(db, args)
 
     def _to_lua(self, answer: Reply) -> Any:
-        kind = type(answer)
-        if kind is bytes or kind is int:
-            return answer
         if answer is None:
             return False
         if not isinstance(answer, list):
@@ -144,8 +143,10 @@ _FORBIDDEN = frozenset(
 
 def _argument(value: Any) -> bytes:
     """A number as Redis writes it; strings are bytes already."""
-    if isinstance(value, bytes):
+    if type(value) is bytes:
         return value
+    if type(value) is int:
+        return b"%d" % value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Failure("ERR Lua redis lib command arguments must be strings or integers")
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:

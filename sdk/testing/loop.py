@@ -15,7 +15,6 @@ from contextvars import Context
 from heapq import heappush
 from itertools import count
 from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
-from weakref import WeakValueDictionary
 
 import anyio._backends._asyncio as anyio_backend
 
@@ -51,7 +50,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._beginning = now
         self._elapsed = 0.0
         self._numbers = count()
-        self._tasks: WeakValueDictionary[int, asyncio.Task[Any]] = WeakValueDictionary()
         self.set_task_factory(self._make_task)
         self._selector = self
         # A timer is due within this; less is nothing to a number of seconds after some months.
@@ -84,10 +82,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def tasks(self) -> list[asyncio.Task[Any]]:
         """Those that have not ended, oldest first."""
-        return [task for _, task in sorted(self._tasks.items()) if not task.done()]
+        return sorted(asyncio.all_tasks(self), key=_number_of)
 
-    def _make_task(self, _: object, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        task = self._tasks[next(self._numbers)] = asyncio.Task(coro, loop=self, **options)
+    def _make_task(self, _: object, coro: Any, **options: Any) -> Any:
+        task: Any = asyncio.Task(coro, loop=self, **options)
+        task.number = next(self._numbers)
         return task
 
     def run_in_executor(
@@ -184,6 +183,11 @@ class _Timer(asyncio.TimerHandle):
     def __lt__(self, other: Any) -> bool:
         is_first: bool = self.order < other.order
         return is_first
+
+
+def _number_of(task: Any) -> int:
+    number: int = task.number
+    return number
 
 
 def steps_of(ready: deque[asyncio.Handle]) -> list[int]:

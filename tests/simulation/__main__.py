@@ -23,7 +23,7 @@ from .report import list_of, story_of
 from .run import Outcome, simulate
 from .shrink import shrink
 from .sightings import missing
-from .sweep import REFERENCES, plans
+from .sweep import KINDS, REFERENCES, plans
 
 T = TypeVar("T")
 
@@ -105,7 +105,8 @@ def sweep(jobs: int) -> int:
     failed = 0
     with ProcessPoolExecutor(jobs) as pool:
         for name in REFERENCES:
-            found = list(pool.map(simulate, plans(name), chunksize=5))
+            points = [plan for kind in KINDS for plan in plans(name, kind)]
+            found = list(pool.map(simulate, points, chunksize=5))
             bad = [outcome for outcome in found if outcome.problems]
             print(f"{name}: {len(found)} runs, {len(bad)} failed", flush=True)
             for outcome in bad[:1]:

@@ -46,12 +46,10 @@ REFERENCES: dict[str, Start] = {
 KINDS: tuple[CallKind, ...] = ("crash_before", "crash_after")
 
 
-def plans(name: str, every: int = 1) -> Iterator[Plan]:
-    """One for each `every`th call and each side of it; the first has no fault."""
+def plans(name: str, kind: CallKind) -> Iterator[Plan]:
+    """One for each call of a script, which comes to this there; the first has no fault."""
     plan = Plan(seed=1, starts=(REFERENCES[name],))
     yield plan
     (node,) = plan.nodes
-    calls = range(1, simulate(plan).calls[node.name] + 1)
-    faults = [CallFault(node.name, number, kind) for number in calls for kind in KINDS]
-    for fault in faults[::every]:
-        yield replace(plan, calls=(fault,))
+    for number in range(1, simulate(plan).calls[node.name] + 1):
+        yield replace(plan, calls=(CallFault(node.name, number, kind),))
