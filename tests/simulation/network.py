@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Calls of scripts from one look at what Redis keeps to the next.
 LOOK = 8
 #: What documents may lag where nothing goes wrong, ms.
-LAG = 2_000
+LAG = 1_000
 #: What `sweep` answers when it took nothing back.
 NOTHING = b"\x93\x00\x00\x00"
 FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")

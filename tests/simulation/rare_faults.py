@@ -136,7 +136,8 @@ def frozen_handover(plan: Plan, chance: Random) -> Plan:
     agent = Agent(seconds(chance, 1, 2.5))
     plan = with_fan_out(plan, number, Step("s0", acts=(agent,), width=2))
     at_s = round(start.at_s + seconds(chance, 0.3, 1), 3)
-    commands = (Command(at_s, "freeze"), Command(round(at_s + 5, 3), "resume"))
+    for_s = chance.choice([1.5, 5])  # it is over before or after somebody adopts them
+    commands = (Command(at_s, "freeze"), Command(round(at_s + for_s, 3), "resume"))
     plan = with_start(plan, number, commands=commands)
     deaths = [
         TimedFault(round(at_s + seconds(chance, 0.2, 1), 3), "kill", node.name, 0.2)
@@ -147,8 +148,12 @@ def frozen_handover(plan: Plan, chance: Random) -> Plan:
 
 
 def stops(plan: Plan, chance: Random) -> Plan:
-    """Nothing happens but that nodes are asked to stop."""
+    """Nothing happens but that nodes are asked to stop, some before their tasks can end."""
     plan = calm(plan, chance)
+    if chance.random() < 0.6:
+        number, _ = any_start(plan, chance)
+        long = Step("s0", acts=(Work(seconds(chance, 3.2, 5)),), width=2)
+        plan = with_fan_out(plan, number, long)
     stops = [
         TimedFault(seconds(chance, 0.1, 3), "stop", chance.choice(plan.nodes).name, 0.2)
         for _ in range(chance.randint(1, 2))

@@ -17,4 +17,58 @@ LAUNCHER = [
         "await runtime.remove(launch)",
         "pass",
     ),
+    Mutant(
+        "a container is removed before its end is recorded",
+        "reactors.launcher:Launcher._carry_out",
+        "if await self._record_outcome(launch, token, outcome):",
+        "await runtime.remove(launch)\n    if await self._record_outcome(launch, token, outcome):",
+    ),
+    Mutant(
+        "launchers do not hear of agents",
+        "reactors.launcher:Launcher._hear",
+        'case "job":\n            self._wake.set()',
+        'case "job":\n            pass',
+    ),
+    Mutant(
+        "an agent that is asked for during a claim is not seen",
+        "reactors.launcher:Launcher._claim_forever",
+        "self._wake = anyio.Event()\n"
+        "        if self._was_away:\n"
+        "            await self._compare()\n"
+        "        claimed, token = await self._claim()",
+        "if self._was_away:\n"
+        "            await self._compare()\n"
+        "        claimed, token = await self._claim()\n"
+        "        self._wake = anyio.Event()",
+    ),
+    Mutant(
+        "an agent that is adopted after a pause stands still",
+        "reactors.launcher:Launcher._carry_out",
+        "await self._thaw(launch)",
+        "pass",
+    ),
+    Mutant(
+        "whoever adopts an agent lets it go on in a pause",
+        "reactors.launcher:Launcher._thaw",
+        'if await self._log.status(launch.workflow) != "paused":',
+        "if True:",
+    ),
+    Mutant(
+        "launchers do not hear of stops",
+        "reactors.launcher:Launcher._hear",
+        "self._tasks.start_soon(self._stop, stopped)",
+        "pass",
+    ),
+    Mutant(
+        "slots that become free are told to nobody",
+        "reactors.capacity:Capacity.give",
+        "self._tell()",
+        "pass",
+    ),
+    Mutant(
+        "one slot more than there is",
+        "reactors.capacity:Capacity.free_slots",
+        "self.slots - self._taken_slots",
+        "self.slots + 1 - self._taken_slots",
+    ),
 ]

@@ -102,4 +102,52 @@ PARTS = [
         "if of_all > 0 then bound",
         "if false then bound",
     ),
+    Mutant(
+        "numbers of writes are kept when a task has ended",
+        "parts/settling.lua",
+        "    forget_writes(log.id, step, indexes)\n",
+        "",
+    ),
+    Mutant(
+        "a failure takes back a cancellation",
+        "parts/committing.lua",
+        "if decision.phase and log.status ~= 'cancelling' then",
+        "if decision.phase then",
+    ),
+    Mutant(
+        "a timer that is set in a pause runs",
+        "parts/timers.lua",
+        "  if log.status == 'paused' then return end\n",
+        "",
+    ),
+    Mutant(
+        "priorities are forgotten",
+        "parts/rings.lua",
+        "turn - log.priority * PRIORITY",
+        "turn",
+    ),
+    Mutant(
+        "a lower priority has its share, too",
+        "parts/claiming.lua",
+        "return math.ceil(-place[1] / PRIORITY)",
+        "return 0",
+    ),
+    Mutant(
+        "one workflow takes all there is",
+        "parts/claiming.lua",
+        "math.max(1, math.floor(claim.left / #waiting))",
+        "claim.left",
+    ),
+    Mutant(
+        "who was served stays first",
+        "parts/claiming.lua",
+        "redis.call('ZADD', ring, ring_score(log, turn), id)",
+        "redis.call('ZADD', ring, 'NX', ring_score(log, turn), id)",
+    ),
+    Mutant(
+        "only the first of several tasks stops waiting",
+        "parts/committing.lua",
+        "'|' .. first[1] .. '|' .. last[1] .. '|' .. first[2],",
+        "'|' .. first[1] .. '|' .. first[1] .. '|' .. first[2],",
+    ),
 ]

@@ -11,4 +11,22 @@ PROCESSES = [
         "if connection is not self._connection:",
         "if False:",
     ),
+    Mutant(
+        "a clock does not hear of timers",
+        "reactors.clock:Clock._hear",
+        "self._wake.set()",
+        "pass",
+    ),
+    Mutant(
+        "who stops does not wait for its tasks",
+        "sdk.service:Service.run",
+        "await self._in_all(PartitionRoles.drain)",
+        "pass",
+    ),
+    Mutant(
+        "a process that ends takes its lane along",
+        "sdk.runner:_Runner._let_go",
+        "if ended or not created:",
+        "if True:",
+    ),
 ]

@@ -125,4 +125,58 @@ SCRIPTS = [
         "elseif record and memory > free and memory <= all then return wait_for(id, job, record)\n",
         "elseif false then\n",
     ),
+    Mutant(
+        "an agent that is launched forgets that it was to stop",
+        "settle_job.lua",
+        "record.state = stopping and 'stopping' or 'launched'",
+        "record.state = 'launched'",
+    ),
+    Mutant(
+        "a clock sleeps too long",
+        "fire.lua",
+        "return reply(math.max(0, tonumber(next[2]) - now))",
+        "return reply(math.max(0, tonumber(next[2]) - now) + 3000)",
+    ),
+    Mutant(
+        "sleeps are over at once",
+        "record_effect.lua",
+        "now / 1000 + call.seconds",
+        "now / 1000",
+    ),
+    Mutant(
+        "a run may take for ever",
+        "append.lua",
+        "if call.meta.timeout_ms then set_timer(log, 'workflow', call.meta.timeout_ms, '') end",
+        "",
+    ),
+    Mutant(
+        "the first line of an agent is not kept",
+        "write_logs.lua",
+        "if call.after + i > kept then",
+        "if call.after + i > kept + 1 then",
+    ),
+    Mutant(
+        "an engine's commit wakes no worker",
+        "commit.lua",
+        "    if log.has_work then ring_once(log.lane, 'task') end\n",
+        "",
+    ),
+    Mutant(
+        "a turn wakes no other worker",
+        "turn.lua",
+        "    ring_once(log.lane, 'task')\n",
+        "",
+    ),
+    Mutant(
+        "tasks that were taken back wake nobody",
+        "sweep.lua",
+        "  join_ring(log)\n  ring_once(log.lane, 'task')\nend\n\nlocal function take_jobs",
+        "  join_ring(log)\nend\n\nlocal function take_jobs",
+    ),
+    Mutant(
+        "what is in the state stays",
+        "state.lua",
+        "if value then redis.call('HSET', state, key, value) else",
+        "if value then redis.call('HSETNX', state, key, value) else",
+    ),
 ]
