@@ -50,8 +50,9 @@ _encode = msgspec.json.Encoder().encode
 class _Running:
     """A job in our hands, by one claim of it."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, claim: int) -> None:
         self.launch = launch
+        self.claim = claim
         self.scope = anyio.CancelScope()
         self.is_started = False
         self.is_stopping = False
@@ -233,9 +234,12 @@ class Launcher:
         launch = await self._launch_of(job, token)
         if launch is None:
             return
+        claim = _number_of(token)
         if former := self._running.get(name):
+            if former.claim > claim:  # it was claimed anew while we looked what it is
+                return
             former.scope.cancel()
-        running = self._running[name] = _Running(launch)
+        running = self._running[name] = _Running(launch, claim)
         try:
             with running.scope:
                 await self._carry_out(running, token)
@@ -414,6 +418,11 @@ class Launcher:
         if self._runtime and running.is_started and not running.is_stopping:
             running.is_stopping = True
             await self._runtime.stop(running.launch)
+
+
+def _number_of(token: str) -> int:
+    """Which of our claims it is; later ones have higher numbers."""
+    return int(token.rpartition("/")[2])
 
 
 def _traceparent_of(workflow: str, event: e.JobRequested) -> str | None:

@@ -20,8 +20,11 @@ async def remove_leftovers(event_log: EventLog, runtime: Runtime) -> None:
 
 async def remove_ended(event_log: EventLog, runtime: Runtime, launch: Launch) -> bool:
     """Stop and remove a job, unless it goes on, here or with another launcher."""
-    if await event_log.is_unsettled(launch.workflow, launch.job):
+
+    async def has_ended() -> bool:
+        return not await event_log.is_unsettled(launch.workflow, launch.job)
+
+    if not await has_ended():
         return False
     await runtime.stop(launch)
-    await runtime.remove(launch)
-    return True
+    return await runtime.remove(launch, has_ended)

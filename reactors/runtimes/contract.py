@@ -159,8 +159,11 @@ class Runtime(Protocol):
         """Let a frozen job go on. Harmless when it is not frozen."""
         ...
 
-    async def remove(self, launch: Launch) -> None:
-        """Delete what is left of the job. Harmless when nothing is."""
+    async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
+        """Delete what is left of the job; whether that was permitted. Harmless when nothing is.
+
+        Asks for the permit with the job locked on this host, so nobody adopts it after the answer.
+        """
         ...
 
     async def leftovers(self) -> list[tuple[str, str]]:

@@ -142,11 +142,14 @@ class DockerRuntime:
             if error.status_code not in (_NOT_FOUND, _CONFLICT, _SERVER):
                 raise RuntimeUnavailable(f"Docker cannot do it: {error}") from error
 
-    async def remove(self, launch: Launch) -> None:
+    async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
         """Delete container and folder, killing what still runs."""
         folder = self._folder(launch)
         async with folder.locked():
-            await patiently(lambda: self._clear(launch, folder))
+            permitted = await may_remove()
+            if permitted:
+                await patiently(lambda: self._clear(launch, folder))
+        return permitted
 
     async def leftovers(self) -> list[tuple[str, str]]:
         mine = {"label": f"{LABEL}installation={self._installation}"}

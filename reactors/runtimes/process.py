@@ -133,13 +133,16 @@ class ProcessRuntime:
         group = read_group(self._folder(launch).path / _RECORD)
         return group if group and group.running() else None
 
-    async def remove(self, launch: Launch) -> None:
+    async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
         """Kill what still runs, delete the files."""
         folder = self._folder(launch)
         if not folder.exists():
-            return
+            return True
         async with folder.locked():
-            await _clear(folder)
+            permitted = await may_remove()
+            if permitted:
+                await _clear(folder)
+        return permitted
 
     async def leftovers(self) -> list[tuple[str, str]]:
         return await anyio.to_thread.run_sync(remaining, self._work, self._installation)

@@ -126,8 +126,10 @@ class MockRuntime:
         if running := self._running.get((launch.workflow, launch.job)):
             running.change(**how)
 
-    async def remove(self, launch: Launch) -> None:
-        self._running.pop((launch.workflow, launch.job), None)
+    async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
+        if permitted := await may_remove():
+            self._running.pop((launch.workflow, launch.job), None)
+        return permitted
 
     async def leftovers(self) -> list[tuple[str, str]]:
         return list(self._running)

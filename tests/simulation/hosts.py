@@ -230,11 +230,14 @@ class SimulatedRuntime:
         if box := self._host.boxes.get((launch.workflow, launch.job)):
             do(box)
 
-    async def remove(self, launch: Launch) -> None:
+    async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
         name = (launch.workflow, launch.job)
         async with self._host.locks.setdefault(name, asyncio.Lock()):
+            permitted = await may_remove()
             await patiently(self._reach)
-            await self._clear(name)
+            if permitted:
+                await self._clear(name)
+        return permitted
 
     async def _clear(self, name: Name) -> None:
         if box := self._host.boxes.pop(name, None):

@@ -12,6 +12,7 @@ from agentainer_flow.core.keys import Keys
 from agentainer_flow.projections.invariants import Entry
 
 from .graphs import Graph, Step
+from .pace import HALTS
 from .plan import Plan
 
 #: How often others of the same priority are served before one that waits: in the call before it
@@ -44,21 +45,27 @@ def judge_turns(
     for _, group in groupby(events, lambda one: one[0]):
         some = [(name, entry) for _, name, entry in group]
         claims = [(name, entry) for name, entry in some if entry.type == "task.started"]
-        yield from _served(runs, claims)
+        halted = {name for name, entry in some if entry.type in HALTS}
+        going_on = {name: run for name, run in runs.items() if name not in halted}
+        yield from _served(runs, going_on, claims)
         for name, entry in some:
             _add(plan, runs[name], entry)
         for name, _ in claims:
             runs[name].passed.clear()
 
 
-def _served(runs: Mapping[str, _Waiting], claims: Sequence[tuple[str, Entry]]) -> Iterator[str]:
-    """Tasks were claimed at one moment: who could have had them instead?"""
+def _served(
+    runs: Mapping[str, _Waiting],
+    going_on: Mapping[str, _Waiting],
+    claims: Sequence[tuple[str, Entry]],
+) -> Iterator[str]:
+    """Tasks were claimed at one moment: who of those that go on could have had them instead?"""
     started: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
     for name, entry in claims:
         started[name].add((entry.data["step"], entry.data["index"]))
     for (name, _), times in Counter((name, entry.by) for name, entry in claims).items():
         served = runs[name]
-        for other, one in runs.items():
+        for other, one in going_on.items():
             if not one.is_going_on or one.partition != served.partition:
                 continue
             above = one.graph.priority - served.graph.priority
@@ -79,7 +86,7 @@ def _add(plan: Plan, run: _Waiting, entry: Entry) -> None:
     match entry.type:
         case "workflow.started":
             run.is_going_on = True
-        case "workflow.paused" | "workflow.cancel_requested" | "workflow.timed_out" | "step.failed":
+        case kind if kind in HALTS:
             run.is_going_on = False
             run.ready.clear()
         case "step.scheduled" if _is_free(plan, run.graph, run.graph.step(name)):

@@ -276,6 +276,18 @@ async def test_remove_kills_what_still_runs(bench: Bench) -> None:
     assert await bench.runtime.leftovers() == []
 
 
+async def test_remove_leaves_what_somebody_has_taken_over_meanwhile(bench: Bench) -> None:
+    async def is_over() -> bool:
+        return False
+
+    job = launch("print('one line')")
+    await bench.runtime.start(job)
+    assert not await bench.runtime.remove(job, is_over)
+    assert await bench.runtime.leftovers() == [("w1", job.job)]
+    assert (await bench.run(job)).outcome.kind == "succeeded"
+    assert await bench.runtime.leftovers() == []
+
+
 async def test_a_missing_image_says_so_and_leaves_nothing(bench: Bench) -> None:
     job = launch("pass")
     with pytest.raises(CannotLaunch, match="no-such-agent") as caught:

@@ -14,8 +14,14 @@ LAUNCHER = [
     Mutant(
         "containers that a dead launcher left are not removed",
         "reactors.leftovers:remove_ended",
-        "await runtime.remove(launch)",
-        "pass",
+        "return await runtime.remove(launch, has_ended)",
+        "return True",
+    ),
+    Mutant(
+        "an older claim of an agent ends the newer one",
+        "reactors.launcher:Launcher._run_job",
+        "if former.claim > claim:",
+        "if False:",
     ),
     Mutant(
         "a container is removed before its end is recorded",
