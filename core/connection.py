@@ -31,6 +31,8 @@ log = structlog.get_logger()
 OLDEST = (6, 2)
 PROMISED = (7, 0)
 SOCKET_TIMEOUT = 15.0
+#: Longest time between two tries of a call while Redis is away, seconds.
+LONGEST_DELAY = 0.5
 COMMAND_CONNECTIONS = 8
 #: Entries that one blocking read gets at most.
 FOLLOWED = 1000
@@ -215,7 +217,7 @@ class Connection:
                 self._say_back()
                 return result
             await anyio.sleep(delay)
-            delay = min(delay * 2, 1.0)
+            delay = min(delay * 2, LONGEST_DELAY)
 
     async def close(self) -> None:
         for tail in self._tails:

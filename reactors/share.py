@@ -55,16 +55,17 @@ class Share:
             seconds, micros = await self._log.connection.call(self._log.redis.time)
             now_ms = int(seconds) * 1000 + int(micros) // 1000
             most, ends = await self._count(now_ms), await self._lease_ends(now_ms)
-            if anyio.current_time() - since < pause + lease / 2:
+            if anyio.current_time() - since > pause + lease / 2:
+                # We or Redis stood still: let those that live renew their leases first.
+                self._orphans, self._silent = set(), set()
+                left = []
+            else:
                 silent = {number for number, left_s in ends.items() if left_s <= 0}
                 self._orphans, self._silent = silent & self._silent, silent
                 self._set_most(most)
                 known = silent == self._orphans
                 left = [s for s in ends.values() if s > 0] if known else [AGAIN]
-                pause = min(lease / 5, LOOK, *left)
-            else:  # we or Redis stood still: let those that live renew their sessions first
-                self._orphans, self._silent = set(), set()
-                pause = lease / 2
+            pause = min(lease / 5, LOOK, *left)
             since = anyio.current_time()
             await anyio.sleep(pause)
 
