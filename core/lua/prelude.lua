@@ -130,21 +130,20 @@ local function append(log, kind, data, by, cause)
   log.first = log.first or version
   log.digest = digest
   if cause then
-    redis.call('XADD', log.events, version .. '-0', 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest,
+    redis.call('XADD', log.events, version, 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest,
       'cause', cause)
   else
-    redis.call('XADD', log.events, version .. '-0', 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest)
+    redis.call('XADD', log.events, version, 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest)
   end
   log.posts[#log.posts + 1] = '["' .. kind .. '",' .. (cause or 'null') .. ',' .. data .. ']'
   log.by = by
   return version
 end
 
--- A feed that nobody ever asked for does not exist, and costs a look per call.
+-- A feed that nobody ever asked for does not exist, and costs a try per call.
 local function post_to(feed, entry)
   local feeds = memory.feeds
-  if feeds[feed] == nil then feeds[feed] = redis.call('EXISTS', feed) == 1 end
-  if feeds[feed] then redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(entry)) end
+  if feeds[feed] ~= false then feeds[feed] = redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(entry)) end
 end
 
 -- Post what was appended, as one entry: to the lane's feed, for its engine, and to the partition's,

@@ -40,7 +40,7 @@ local function queue_batch(log, batch, cause, claim)
   if batch.args and batch.args ~= '{}' then redis.call('HSET', limits, 'args:' .. batch.step, batch.args) end
   if #batch.tasks == 0 then return end  -- a fork has their results already
   for i, task in ipairs(batch.tasks) do
-    entries[i] = '[' .. task[1] .. ',' .. task[2] .. ',0,' .. cause .. ',' .. task[3] .. ']'
+    entries[i] = string.format('[%d,%d,0,%d,', task[1], task[2], cause) .. task[3] .. ']'
     if batch.delay_ms > 0 then
       set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], batch.delay_ms, entries[i])
     end

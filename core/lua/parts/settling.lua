@@ -6,8 +6,8 @@
 
 -- The version of `task.started` in a lease, when the token holds it.
 local function started_version(value, token)
-  if not value or string.sub(value, 1, #token + 1) ~= token .. ' ' then return nil end
-  return string.match(value, '^%d+', #token + 2)
+  if not value or string.find(value, token, 1, true) ~= 1 then return nil end
+  return string.match(value, '^ (%d+)', #token + 1)
 end
 
 -- Forget the numbers of the writes that the tasks made.

@@ -34,7 +34,7 @@ local function start_tasks(log, step, limits, entries, claim)
     local version = append(log, 'task.started', head .. index .. ',"attempt":' .. attempt .. tail, call.session, cause)
     tasks[i] = { entry, version }
     leases[2 * i - 1] = index
-    leases[2 * i] = claim.token .. ' ' .. version .. ' ' .. entry
+    leases[2 * i] = claim.token .. string.format(' %d ', version) .. entry
   end
   for i = 1, #leases, 500 do
     redis.call('HSET', leased_key(log.id, step), unpack(leases, i, math.min(i + 499, #leases)))

@@ -14,8 +14,8 @@ PARTS = [
     Mutant(
         "whoever settles a task needs no claim of it",
         "parts/settling.lua",
-        "if not value or string.sub(value, 1, #token + 1) ~= token .. ' ' then return nil end\n"
-        "  return string.match(value, '^%d+', #token + 2)",
+        "if not value or string.find(value, token, 1, true) ~= 1 then return nil end\n"
+        "  return string.match(value, '^ (%d+)', #token + 1)",
         "if not value then return nil end\n  return string.match(value, '^%S+ (%d+)')",
     ),
     Mutant(
