@@ -58,6 +58,8 @@ class Lane:
         self.partition = partition
         self.name = name
         self.token = ""
+        #: What we ask for the lane with: the answer may be on its way when we stop.
+        self._asking = ""
         self._feed = log.keys.feed(partition, name)
         #: Set once a new feed's engine has looked at what was there before it.
         self._stocked = log.keys.flow(partition, name, "stocked")
@@ -68,7 +70,7 @@ class Lane:
 
     async def acquire(self) -> None:
         """Wait until the lane is ours."""
-        token = new_session("engine")
+        token = self._asking = new_session("engine")
         while not self.token:
             if self._share:
                 await self._share.take(self.partition)
@@ -94,9 +96,10 @@ class Lane:
 
     async def release(self, sessions: Sequence[str] = ()) -> None:
         """Let somebody else take over at once: the lane, and what the sessions hold."""
+        token = self.token or self._asking
         await self._log.scripts.renew(
             self.partition,
-            lanes=[(self.name, self.token)] if self.token else [],
+            lanes=[(self.name, token)] if token else [],
             sessions=list(sessions),
             lease_ms=0,
             release=True,

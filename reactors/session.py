@@ -48,12 +48,15 @@ class Heartbeat:
         self._log = log
         self._partition = partition
         self._kept: dict[str, About] = {}
+        #: Set once Redis knows of a session.
+        self.began = anyio.Event()
         #: Whoever has it renews for all; when they stop, the next one goes on.
         self._beating = anyio.Lock()
 
     async def keep(self, name: str, about: About) -> None:
         """Renew a lease until cancelled."""
         await self._renew({name: about})
+        self.began.set()
         self._kept[name] = about
         try:
             async with self._beating:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import process_time
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 import structlog
 from redis import exceptions
@@ -75,12 +76,16 @@ class TraceReactor:
         #: At the last pause: what we had worked (s), and the newest entry of the feed.
         self._worked, self._newest = 0.0, ""
 
-    async def run(self) -> None:
+    async def run(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Export until cancelled. Started once Redis has said whether the role is ours."""
         tail = self._log.connection.tail()
         self._worked = process_time()
         try:
+            position = await self._turn()
+            task_status.started()
             while True:
-                position = await self._turn()
                 if position is None:
                     await anyio.sleep(LOOK)
                 elif (end := await self._next(tail, position)) is not None:
@@ -88,6 +93,7 @@ class TraceReactor:
                     self._moved.set()
                     self._moved = anyio.Event()
                     await self._pause()
+                position = await self._turn()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._log.connection.drop(tail)

@@ -68,6 +68,13 @@ class PartitionRoles:
         for role in common.names:
             add[role]()
 
+    @property
+    def has_session(self) -> bool:
+        return self._heart.began.is_set()
+
+    async def wait_for_session(self) -> None:
+        await self._heart.began.wait()
+
     async def open(self) -> None:
         await self._bell.open()
 

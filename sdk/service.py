@@ -35,8 +35,9 @@ log = structlog.get_logger()
 
 REACTORS = ("scheduler", "clock", "janitor")
 ROLES = (*REACTORS, "worker", "launcher")
-#: Longest time for handing back, seconds: Redis may be away for good.
-FAREWELL = 5.0
+#: Longest time for handing back, seconds: Redis may be away for good. The second is for a process
+#: that Redis never heard of.
+FAREWELL, SHORT_FAREWELL = 5.0, 0.4
 
 
 class Service:
@@ -74,7 +75,10 @@ class Service:
         *,
         task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until `stop`, or until cancelled: then running tasks get no time to end."""
+        """Serve until `stop`, or until cancelled: then running tasks get no time to end.
+
+        Started once Redis has answered, which may take until it is there; `stop` is heeded then.
+        """
         await self._in_all(PartitionRoles.open)
         try:
             async with anyio.create_task_group() as tasks:
@@ -86,16 +90,29 @@ class Service:
                     partition.start(tasks)
                 task_status.started()
                 await (stop or anyio.Event()).wait()
-                with anyio.move_on_after(self._log.settings.grace):
-                    await self._in_all(PartitionRoles.drain)
-                with anyio.move_on_after(FAREWELL):
-                    await self._in_all(PartitionRoles.rest)
+                if await self._is_heard_of():
+                    with anyio.move_on_after(self._log.settings.grace):
+                        await self._in_all(PartitionRoles.drain)
+                    with anyio.move_on_after(FAREWELL):
+                        await self._in_all(PartitionRoles.rest)
                 tasks.cancel_scope.cancel()
         finally:
-            with anyio.move_on_after(FAREWELL, shield=True):
+            farewell = FAREWELL if self._has_sessions else SHORT_FAREWELL
+            with anyio.move_on_after(farewell, shield=True):
                 await self._in_all(PartitionRoles.hand_over)
                 if self._runtime:
                     await self._runtime.close()
+
+    @property
+    def _has_sessions(self) -> bool:
+        return all(partition.has_session for partition in self._partitions)
+
+    async def _is_heard_of(self) -> bool:
+        """Whether Redis knows our sessions; those that are on their way get a moment more."""
+        if not self._has_sessions:
+            with anyio.move_on_after(SHORT_FAREWELL):
+                await self._in_all(PartitionRoles.wait_for_session)
+        return self._has_sessions
 
     async def _in_all(self, do: Callable[[PartitionRoles], Coroutine[Any, Any, None]]) -> None:
         async with anyio.create_task_group() as tasks:

@@ -6,8 +6,7 @@ import importlib.util
 import os
 import signal
 import socket
-import sys
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from .children import PROGRAM, Child
 from .metering import open_meter, serve_scrapes
 from .output import say
 from .session import prepare
+from .stopping import starting, stop_with_parent, until_signal
 
 #: Niceness of a process that exports: beside busy ones it gets a tenth of a processor.
 PATIENT = 10
@@ -67,7 +67,7 @@ def serve(
                 children.start_soon(keep_children, tracing_children(), stop)
             async with anyio.create_task_group() as tasks:
                 if supervised:
-                    tasks.start_soon(_stop_with_parent, stop)
+                    tasks.start_soon(stop_with_parent, stop)
                 await run_roles(
                     settings, codes, roles, stop, address, metrics_port, supervised=supervised
                 )
@@ -96,7 +96,7 @@ async def run_roles(
     if sock and settings.api_url is None and settings.runtime == "process":
         # Agents that are processes of this host reach what this process serves.
         settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
-    async with connect(settings) as log:
+    async with starting(stop) as started, connect(settings) as log:
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None
@@ -107,11 +107,12 @@ async def run_roles(
                 start_webhooks(log, sending)
             if "scheduler" in roles and is_wanted():
                 await keep_for_tracer(log)
-            tracers = start_tracers(log, sending, supervised) if "tracer" in roles else []
+            tracers = await start_tracers(log, sending, supervised) if "tracer" in roles else []
             async with anyio.create_task_group() as tasks:
-                if roles:
+                if not set(roles).isdisjoint(ROLES):
                     carried = [*codes, container_code(log)]
                     await tasks.start(Service(log, carried, roles=roles).run, stop)
+                started.set()
                 if "worker" in roles:
                     sending.start_soon(serve_hooks, log)
                 if sock:
@@ -121,8 +122,9 @@ async def run_roles(
                 say_what_runs(log, codes, roles, runtime)
                 if tracers:
                     await stop.wait()
-            for tracer in tracers:
-                await tracer.finish()
+            async with anyio.create_task_group() as ending:
+                for tracer in tracers:
+                    ending.start_soon(tracer.finish)
             sending.cancel_scope.cancel()
 
 
@@ -158,7 +160,9 @@ async def keep_children(children: list[Child], stop: anyio.Event) -> None:
             child.stop(signal.SIGTERM)
 
 
-def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup, is_child: bool) -> list[TraceReactor]:
+async def start_tracers(
+    log: EventLog, tasks: anyio.abc.TaskGroup, is_child: bool
+) -> list[TraceReactor]:
     """Export traces here; a child leaves the processors to its parent. Raises SettingsError."""
     if not is_wanted():
         raise SettingsError("traces need a collector: set OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -168,7 +172,7 @@ def start_tracers(log: EventLog, tasks: anyio.abc.TaskGroup, is_child: bool) -> 
     found = [open_tracer(log, partition, stands_back=is_child) for partition in partitions]
     tracers = [tracer for tracer in found if tracer]
     for tracer in tracers:
-        tasks.start_soon(tracer.run)
+        await tasks.start(tracer.run)
     return tracers
 
 
@@ -243,32 +247,3 @@ async def describe_runtime(log: EventLog) -> str:
         return f"none, steps that deploy agents will fail: {error}"
     await choice.runtime.close()
     return choice.why
-
-
-async def until_signal(main: Callable[[anyio.Event], Awaitable[None]]) -> None:
-    """Run `main` with an event that the first SIGINT or SIGTERM sets; the second ends at once."""
-    stop = anyio.Event()
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_listen, stop)
-        await main(stop)
-        tasks.cancel_scope.cancel()
-
-
-async def _listen(
-    stop: anyio.Event,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            if stop.is_set():
-                os._exit(128 + number)
-            say(f"{number.name}: handing over; once more stops at once")
-            stop.set()
-
-
-async def _stop_with_parent(stop: anyio.Event) -> None:
-    """Stop when the supervisor at the other end of stdin is gone, however it went."""
-    await anyio.wait_readable(sys.stdin)
-    stop.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ class Lossy:
         #: Connections turned away, and replies lost.
         self.refused = 0
         self.lost = 0
+        #: Called with what is asked, before it is passed on.
+        self.hear: Callable[[bytes], None] = lambda asked: None
         self._server = server
         self._until_loss = 1
         self._to_lose = 0
@@ -71,6 +73,7 @@ class _Pair:
         try:
             while data := await reader.read(64 * 1024):
                 if writer is self._server:
+                    self._lossy.hear(data)
                     self._loses |= self._lossy.is_lost(data)
                 elif self._loses and self._lose(data):
                     break
