@@ -322,11 +322,15 @@ async def write(scripts: Scripts, *texts: str, after: int) -> None:
 
 @case
 async def write_logs(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    await bench.scripts.request_job("w1", **job())
     await write(scripts, "one", "two", after=0)
 
 
 @case
 async def write_logs__more(bench: Bench, scripts: Scripts) -> Any:
+    await claimed(bench)
+    await bench.scripts.request_job("w1", **job())
     await write(bench.scripts, "one", "two", after=0)
     await write(scripts, "three", "four", after=2)
 

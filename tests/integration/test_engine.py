@@ -222,17 +222,52 @@ async def test_what_is_written_after_the_end_ends_with_the_rest(
 ) -> None:
     bench = Bench(log)
     await bench.create()
+    await bench.own()
+    await bench.queue(0)
+    await bench.claim()
+    await bench.request("x")
+    version = len(await log.read("w1"))
     documents: dict[str, object] = {"document": "{}", "steps": ["{}"], "jobs": {}, "logs": []}
     lifetimes = {"log_ttl_ms": 10_000, "state_ttl_ms": 10_000}
-    ended = {"id": "w1", "version": 2, "status": "completed", "created": 1, "schema": "1.1"}
+    ended = {"id": "w1", "version": version, "status": "completed", "created": 1, "schema": "1.1"}
     ended["digest"] = (await log.read("w1"))[-1].digest
     await log.scripts.project(0, [{**ended, **documents, **lifetimes}])
 
     await log.put_blob("w1", b"[1]")
-    await log.scripts.write_logs("w1", job="j", lines=[(1, "stdout", "x")], limit=9, after=0)
+    await log.scripts.write_logs("w1", job="x", lines=[(1, "stdout", "x")], limit=9, after=0)
 
     assert 0 < redis.pttl("workflow:w1:blobs") <= 10_000
-    assert 0 < redis.pttl("workflow:w1:job:j:logs") <= 10_000
+    assert 0 < redis.pttl("workflow:w1:job:x:logs") <= 10_000
+
+
+@pytest.mark.parametrize("after", [0, 3])
+async def test_output_of_an_agent_that_redis_forgot_is_not_kept(
+    log: EventLog, redis: Redis, after: int
+) -> None:
+    await Bench(log).create()
+
+    line = (1, "stdout", "x")
+    await log.scripts.write_logs("w1", job="x", lines=[line], limit=9, after=after)
+
+    assert not redis.exists("workflow:w1:job:x:logs")
+
+
+async def test_output_that_comes_after_the_end_of_an_agent_is_kept(log: EventLog) -> None:
+    bench = Bench(log)
+    await bench.create()
+    await bench.own()
+    await bench.queue(0)
+    await bench.claim()
+    await bench.request("x")
+    lines = [(1, "stdout", text) for text in ("one", "two")]
+    await log.scripts.write_logs("w1", job="x", lines=lines[:1], limit=9, after=0)
+    await bench.claim_jobs()
+    ended = {"type": "job.succeeded", "rest": '{"result":1}', "final": True}
+    await log.scripts.settle_job("w1", job="x", token="l/1", **ended)
+
+    await log.scripts.write_logs("w1", job="x", lines=lines[1:], limit=9, after=1)
+
+    assert await log.redis.xlen("workflow:w1:job:x:logs") == 2
 
 
 async def test_cancelled_tasks_name_what_cancelled_their_step(log: EventLog) -> None:

@@ -23,7 +23,7 @@ from .values import ENDS, judge_values
 from .world import World
 
 #: What the checker may find where Redis forgot an agent, which goes on.
-FORGOTTEN = ("is launched again", "was never launched", ":logs would stay for ever")
+FORGOTTEN = ("is launched again", "was never launched")
 
 Logs = Mapping[str, Sequence[Entry]]
 
