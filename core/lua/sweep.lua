@@ -97,7 +97,7 @@ local function adopt(lane)
   if log and log.lane == lane then
     counts[3] = counts[3] + 1
     log.by = 'janitor'
-    log.first = log.version  -- posted even when empty: the shared engine then looks at it
+    log.first = log.version + 1  -- posted even when empty: the shared engine then looks at it
     if not ended(log) then
       log.first = append(log, 'workflow.adopted', '{"lane":"' .. lane .. '"}', 'janitor')
     end

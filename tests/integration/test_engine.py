@@ -262,8 +262,9 @@ async def test_output_that_comes_after_the_end_of_an_agent_is_kept(log: EventLog
     lines = [(1, "stdout", text) for text in ("one", "two")]
     await log.scripts.write_logs("w1", job="x", lines=lines[:1], limit=9, after=0)
     await bench.claim_jobs()
-    ended = {"type": "job.succeeded", "rest": '{"result":1}', "final": True}
-    await log.scripts.settle_job("w1", job="x", token="l/1", **ended)
+    await log.scripts.settle_job(
+        "w1", job="x", token="l/1", type="job.succeeded", rest='{"result":1}', final=True
+    )
 
     await log.scripts.write_logs("w1", job="x", lines=lines[1:], limit=9, after=1)
 

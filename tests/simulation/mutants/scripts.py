@@ -179,4 +179,10 @@ SCRIPTS = [
         "if value then redis.call('HSET', state, key, value) else",
         "if value then redis.call('HSETNX', state, key, value) else",
     ),
+    Mutant(
+        "output of an agent that Redis forgot is kept for ever",
+        "write_logs.lua",
+        "if not is_known and redis.call('EXISTS', key) == 0 then return reply(true) end",
+        "",
+    ),
 ]
