@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 from structlog.dev import ConsoleRenderer
+from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, WrappedLogger
 
 from .secrets import hide
@@ -30,11 +31,29 @@ def log_to_stderr(settings: Settings) -> None:
     if structlog.is_configured():
         return
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    steps = processors(settings, colors=sys.stderr.isatty())
     structlog.configure(
-        processors=processors(settings, colors=sys.stderr.isatty()),
+        processors=steps,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: structlog.PrintLogger(sys.stderr),
     )
+    logging.lastResort = of_libraries(steps)
+
+
+def of_libraries(steps: list[Process]) -> logging.Handler:
+    """Writes what libraries warn of, as `steps` make our own lines: it may have secrets, too.
+
+    As the last resort it gets what nobody has set up a handler for.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[add_logger_name],
+            processors=[ProcessorFormatter.remove_processors_meta, *steps],
+        )
+    )
+    return handler
 
 
 def processors(settings: Settings, *, colors: bool) -> list[Process]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentainer_flow.core.logging import processors
+from agentainer_flow.core.logging import of_libraries, processors
 from agentainer_flow.core.secrets import HIDDEN, hide, hide_in_text
 from agentainer_flow.core.settings import load_settings
 from agentainer_flow.core.tracing import trace_id_of
@@ -35,6 +36,25 @@ def test_a_line_for_people() -> None:
     line = logged(log_format="console", step="a", api_key=SECRET)
     assert "step=a" in line
     assert SECRET not in line
+
+
+def test_what_a_library_warns_of_is_a_line_like_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = processors(load_settings({}, log_format="json"), colors=False)
+    monkeypatch.setattr(logging, "lastResort", of_libraries(steps))
+    library = logging.Logger("some.library")
+    try:
+        raise ValueError(f"password='{SECRET}' is wrong")
+    except ValueError:
+        library.exception("cannot open %s", f"redis://user:{SECRET}@host/0")
+    library.info("all is well")
+    said = capsys.readouterr().err
+    line = json.loads(said)
+    assert (line["logger"], line["level"]) == ("some.library", "error")
+    assert line["event"].startswith("cannot open redis://user:")
+    assert "ValueError" in line["exception"]
+    assert SECRET not in said
 
 
 @pytest.mark.parametrize(
