@@ -77,6 +77,7 @@ def _command(program: Program, folder: Path, fsync: str) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
         "stream-node-max-bytes": "1024",
+        "hash-max-ziplist-entries": "64",
     }
     return [program.path, *(part for name in options for part in (f"--{name}", options[name]))]
 

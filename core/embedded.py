@@ -212,6 +212,8 @@ def _command(program: Program, place: Place) -> list[str]:
         "maxmemory-policy": "noeviction",
         # Small nodes: a log of a few events costs 1 KB instead of 4.
         "stream-node-max-bytes": "1024",
+        # What a worker with 100 slots has claimed is a table then, and not searched in a row.
+        "hash-max-ziplist-entries": "64",
     }
     return [program.path, *(part for name in options for part in (f"--{name}", options[name]))]
 

@@ -21,6 +21,7 @@ OPTIONS = {
     "save": "",
     "maxmemory-policy": "noeviction",
     "stream-node-max-bytes": "1024",
+    "hash-max-ziplist-entries": "64",
 }
 PATIENCE = 30.0
 

@@ -49,6 +49,7 @@ def test_starts_a_server_that_waits_for_the_disk(home: Settings) -> None:
             "aof-load-truncated": "yes",
             "maxmemory-policy": "noeviction",
             "stream-node-max-bytes": "1024",
+            "hash-max-ziplist-entries": "64",
             "port": "0",
             "save": "",
         }
