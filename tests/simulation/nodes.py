@@ -56,6 +56,9 @@ class Member:
         return f"{self.host.name}:{self._pid}"
 
     def start(self) -> None:
+        """Begin its next life, unless it has begun: each of several faults starts it again."""
+        if self.is_alive:
+            return
         self._lives += 1
         self.life = Life(self.node.name, self._lives, self.node.slots)
         self._stop = anyio.Event()
