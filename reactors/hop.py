@@ -20,7 +20,8 @@ from ..core.answers import Appended, ClaimedStep, Commit, Turned, decode_ready
 from ..core.log import EventLog
 from ..projections.workflow import WorkflowView, apply, branch
 from .binding import NeedsBlob, result_of
-from .engine import Engine, apply_all, recorded
+from .commits import apply_all, recorded
+from .engine import Engine
 from .held import Held
 from .scheduler import Decision, decide
 
@@ -49,6 +50,8 @@ class Hops:
 
     def __init__(self, log: EventLog, engine: Engine) -> None:
         self._engine = engine
+        self._holdings = engine.views.holdings
+        self._commits = engine.commits
         self._inline_limit = log.settings.inline_limit
 
     @property
@@ -57,7 +60,7 @@ class Hops:
 
     def prepare(self, result: Result) -> Hop | None:
         """What follows from a result; None where the long way has to be gone."""
-        held = self._engine.holdings.get(result.workflow)
+        held = self._holdings.get(result.workflow)
         if held is None or held.is_busy or not self.token:
             return None
         view = held.view
@@ -69,7 +72,7 @@ class Hops:
         if decision is None:
             return None
         held.take_now()
-        commit = self._engine.commit_of(held, decision)
+        commit = self._commits.of(held, decision)
         commit.settled = 1
         commit.version = None  # in a turn `seen` is exact
         return Hop(held, result, decision, commit)
@@ -107,7 +110,7 @@ class Hops:
     def _note_claims(self, steps: list[ClaimedStep], worker: str, ts: int) -> None:
         """Advance a workflow by tasks that the worker got, so that their results may hop."""
         last = steps[-1]
-        held = self._engine.holdings.get(last.workflow)
+        held = self._holdings.get(last.workflow)
         if held is None or held.is_busy or held.view.digest != last.previous:
             return
         events = list(_started(steps, worker, ts))
@@ -118,7 +121,7 @@ class Hops:
     def give_up(self, hops: Iterable[Hop]) -> None:
         """The call was not answered: go the long way."""
         for hop in hops:
-            self._engine.holdings.drop(hop.held.view.id)
+            self._holdings.drop(hop.held.view.id)
             hop.held.release()
 
     def _take_in(
@@ -126,7 +129,7 @@ class Hops:
     ) -> list[Held]:
         """Advance the view; returns the workflow when there is more to decide."""
         held, view, decision = hop.held, hop.held.view, hop.decision
-        self._engine.count(held, decision, outcome)
+        self._commits.count(held, decision, outcome)
         first = view.version + 1
         events = [_recorded(hop.result, first, outcome.ts)]
         events += recorded(decision, first + 1, outcome.ts)
@@ -134,7 +137,7 @@ class Hops:
         version, digest = end
         if decision.cancel or events[-1].version != version:
             # More was written than we know. The feed has it, unless nothing is left to decide.
-            self._engine.holdings.drop(view.id)
+            self._holdings.drop(view.id)
             return []
         apply_all(view, events, digest)
         if view.ended or not decision.is_whole:

@@ -26,7 +26,7 @@ ENGINE = [
     Mutant(
         "what has ended stays so, whatever Redis lost",
         "reactors.engine:Engine._look_again",
-        "self._ended.clear()",
+        "self.views.doubt_ends()",
         "pass",
     ),
     Mutant(
@@ -71,7 +71,7 @@ ENGINE = [
     Mutant(
         "what followed on a conflict is not decided",
         "reactors.engine:Engine._settle",
-        "return held if await self._catch_up(held) else None",
+        "return held if await self.views.catch_up(held) else None",
         "return None",
     ),
     Mutant(
@@ -118,7 +118,7 @@ ENGINE = [
     ),
     Mutant(
         "a log that Redis rolled back is read on",
-        "reactors.engine:Engine._read_on",
+        "reactors.views:Views._read_on",
         "if view.version and (not events or events[0].version != view.version):",
         "if False:",
     ),
