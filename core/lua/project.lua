@@ -15,8 +15,12 @@ local function add_jobs(id, step, jobs)
   for i = 1, #jobs, 500 do redis.call('SADD', key, unpack(jobs, i, math.min(i + 499, #jobs))) end
 end
 
--- A snapshot of a version that the log no longer has was taken before the log was rolled back.
+-- A snapshot of a version that the log no longer has was taken before the log was rolled back, and so was
+-- a view whose version the log has with another digest, since it has grown again.
 local function keep_snapshot(one, log_version)
+  local id = one.version .. '-0'
+  local entry = redis.call('XRANGE', workflow_key(one.id, 'events'), id, id)[1]
+  if not entry or entry[2][10] ~= one.digest then return end
   local key = workflow_key(one.id, 'snapshot')
   local known = tonumber(redis.call('HGET', key, 'v') or 0)
   if known >= one.version and known <= log_version then return end

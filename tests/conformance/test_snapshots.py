@@ -120,6 +120,18 @@ async def test_a_snapshot_of_a_log_that_was_rolled_back_is_ignored(bench: Bench)
     assert view.version == 19
 
 
+async def test_no_snapshot_is_taken_of_a_log_that_was_rolled_back_and_grew_again(
+    bench: Bench,
+) -> None:
+    view = fold(bench.id, await bench.log.read(bench.id))
+    view.digest = "of a former log"
+    await append(bench, 1)
+
+    await Projector(bench.log).write([(view, DEFINITION)])
+
+    assert not await kept(bench)
+
+
 async def test_it_ends_with_the_workflow(bench: Bench) -> None:
     await show(bench)
     await bench.own()

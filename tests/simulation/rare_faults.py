@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from .changes import any_start, seconds, with_fan_out, with_start
+from .changes import any_start, of_each_step, seconds, with_fan_out, with_start
 from .graphs import Agent, Count, Fail, Nap, Once, Step, Work
 from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, TimedFault, TimedKind
 
@@ -167,3 +167,25 @@ def rollback(plan: Plan, chance: Random) -> Plan:
         return plan
     loss = TimedFault(seconds(chance, 0.2, 3), "rollback", number=chance.randint(1, 40))
     return replace(plan, calls=(), timed=(loss,))
+
+
+def short_rollbacks(plan: Plan, chance: Random) -> Plan:
+    """Redis loses what it was told last, again and again while many tasks run, and no agents."""
+    if any(start.alone for start in plan.starts):
+        return plan
+    plan = of_each_step(plan, without_agents)
+    number, start = any_start(plan, chance)
+    busy = Step("s0", acts=(Work(seconds(chance, 0.05, 0.3)),), width=4, max_workers=2)
+    plan = with_fan_out(plan, number, busy)
+    at_s = start.at_s
+    losses: list[TimedFault] = []
+    for _ in range(chance.randint(2, 4)):
+        at_s = round(at_s + seconds(chance, 0.1, 0.6), 2)
+        losses.append(TimedFault(at_s, "rollback", for_s=0.1, number=chance.randint(1, 8)))
+    every = chance.choice([0, 3, 5])
+    return replace(plan, calls=(), timed=tuple(losses), snapshot_every=every)
+
+
+def without_agents(step: Step) -> Step:
+    acts = (Work(act.s) if isinstance(act, Agent) else act for act in step.acts)
+    return replace(step, acts=tuple(acts))

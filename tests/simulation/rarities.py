@@ -46,4 +46,5 @@ RARITIES: list[tuple[float, Change]] = [
     (0.12, faults.calm),
     (0.04, faults.stops),
     (0.06, faults.rollback),
+    (0.04, faults.short_rollbacks),
 ]
