@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -42,6 +43,11 @@ class State(msgspec.Struct, frozen=True, rename="pascal"):
     @property
     def started(self) -> bool:
         return self.started_at != _NEVER
+
+
+def begun_now() -> State:
+    """How a container is that has just been started."""
+    return State(running=True, started_at=datetime.now(UTC).isoformat())
 
 
 class _Config(msgspec.Struct, frozen=True, rename="pascal"):

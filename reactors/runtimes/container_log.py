@@ -86,7 +86,7 @@ class ContainerLog:
 
     def _read(self) -> None:
         """Make passes over the log until one began after the end. Runs in a thread."""
-        while not self._over.wait(_AGAIN_S if self._stream else 0):
+        while not self._over.wait(_AGAIN_S):  # one that ends at once is read once
             with suppress(*CONNECTION_ERRORS):
                 self._pass_on(follow=True)
         if not self._read_rest():

@@ -24,15 +24,14 @@ import anyio
 import anyio.to_thread
 import msgspec
 from docker.errors import APIError, NotFound
-from docker.utils import parse_repository_tag
 
 from ...core.errors import CannotLaunch, RuntimeUnavailable
 from .answer import RESULT_LIMIT, StopKind, outcome
 from .container import (
     LABEL,
     Container,
-    Image,
     State,
+    begun_now,
     belongs,
     container_options,
     ending,
@@ -44,6 +43,7 @@ from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout
 from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
+from .images import Images
 from .output import Output
 from .patience import patiently
 
@@ -71,8 +71,11 @@ class DockerRuntime:
         self._results = results
         self._result_limit = result_limit
         self._daemon = Daemon(host)
+        self._images = Images(self._daemon)
         self._info = Info("", "", 1)
         self._starts = anyio.CapacityLimiter(2)
+        #: By name, containers that we have started and that nobody follows yet: they need no look.
+        self._begun: dict[str, Container] = {}
 
     async def open(self) -> str:
         """Connect to the daemon, which has two seconds to answer."""
@@ -99,6 +102,7 @@ class DockerRuntime:
                     container, adopted = await self._create(launch, folder)
                 if not container.state.started:
                     await self._start(container, folder)
+                    self._begun[folder.name] = Container(container.id, begun_now())
             except CannotLaunch:
                 await self._clear(launch, folder)
                 raise
@@ -111,7 +115,8 @@ class DockerRuntime:
         """
         folder = self._folder(launch)
         output = Output(self._result_limit, hidden_from_logs(launch))
-        container = await patiently(lambda: self._inspect(folder.name))
+        container = self._begun.pop(folder.name, None)
+        container = container or await patiently(lambda: self._inspect(folder.name))
         if container is not None:
             log = ContainerLog(self._daemon, folder.name, output)
             try:
@@ -145,6 +150,7 @@ class DockerRuntime:
     async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
         """Delete container and folder, killing what still runs."""
         folder = self._folder(launch)
+        self._begun.pop(folder.name, None)
         async with folder.locked():
             permitted = await may_remove()
             if permitted:
@@ -188,7 +194,7 @@ class DockerRuntime:
 
     async def _create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
         """Make the container; or find it, and say so, where its folder was lost."""
-        image = await self._image(checked(launch.image))
+        image = await self._images.find(checked(launch.image))
         options = container_options(launch, image, self._installation, folder)
         api = self._daemon.api
         host = api.create_host_config(**host_options(launch, folder, self._info.cpus))
@@ -204,29 +210,6 @@ class DockerRuntime:
         if container is None:
             raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
         return container, True
-
-    async def _image(self, name: str) -> Image:
-        inspect = self._daemon.api.inspect_image
-        try:
-            return msgspec.convert(await self._daemon.ask(inspect, name), Image)
-        except NotFound:
-            await self._daemon.ask_long(self._pull, name)
-        return msgspec.convert(await self._daemon.ask(inspect, name), Image)
-
-    def _pull(self, image: str) -> None:
-        """Pull in a thread, reading what the daemon says: errors come inside of the stream."""
-        repository, tag = parse_repository_tag(image)
-        try:
-            notes = self._daemon.api.pull(repository, tag or "latest", stream=True, decode=True)
-            problem = next((note["error"] for note in notes if "error" in note), None)
-        except APIError as error:
-            problem = _explain(error)
-        if problem:
-            raise CannotLaunch(
-                "image_missing",
-                f"image {image!r} is not here and cannot be pulled: {problem}. Build it "
-                f"(docker build -t {image} <its folder>) or check the name",
-            )
 
     async def _start(self, container: Container, folder: JobFolder) -> None:
         if folder.starting and await self._started_meanwhile(folder.name):
