@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Calls of scripts from one look at what Redis keeps to the next.
 LOOK = 8
+#: Writes that Redis forgets when it does so at a call.
+FORGOTTEN = 4
 #: What documents may lag where nothing goes wrong, ms.
 LAG = 1_000
 #: What `sweep` answers when it took nothing back.
@@ -48,6 +50,7 @@ class Network:
         #: Until when nothing passes, by life.
         self._parted: dict[Life, float] = {}
         self._heard = 0
+        self._forgetting: asyncio.Task[None] | None = None
         #: How far Redis' clock is off, s.
         self.shift_s = 0.0
         #: How old documents may be, ms.
@@ -114,6 +117,9 @@ class Network:
         self._world.story.tell(f"fault: {fault.kind} of {script}, call {fault.call} of {life}")
         if fault.kind in ("crash_before", "crash_after"):
             self._world.crash(life, fault.for_s)
+        elif fault.kind == "forget":
+            forgetting = self.take_away(fault.for_s, lost=FORGOTTEN)
+            self._forgetting = self._world.loop.create_task(forgetting)
         elif fault.kind == "freeze":
             loop = self._world.loop
             loop.freeze(life)
@@ -153,7 +159,7 @@ class Way:
             return seconds
         for fault in network.faults_of(life, self._script):
             match fault.kind:
-                case "crash_before" | "lose_call":
+                case "crash_before" | "lose_call" | "forget":
                     network.strike(fault, life, self._script)
                     raise ConnectionError
                 case "delay":

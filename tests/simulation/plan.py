@@ -62,6 +62,7 @@ CallKind = Literal[
     "delay_reply",  # the reply takes `for_s` to come back
     "double",  # the call is applied twice, the second reply counts
     "freeze",  # the call was applied, and the node stands still before it hears of it
+    "forget",  # the call was not made, and Redis comes back without its last writes
 ]
 
 
@@ -134,7 +135,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def loses_writes(self) -> bool:
-        return any(fault.kind == "rollback" for fault in self.timed)
+        faults: tuple[Fault, ...] = (*self.timed, *self.calls)
+        return any(fault.kind in ("rollback", "forget") for fault in faults)
 
     @property
     def is_calm(self) -> bool:

@@ -189,3 +189,15 @@ def short_rollbacks(plan: Plan, chance: Random) -> Plan:
 def without_agents(step: Step) -> Step:
     acts = (Work(act.s) if isinstance(act, Agent) else act for act in step.acts)
     return replace(step, acts=tuple(acts))
+
+
+def forgotten_end(plan: Plan, chance: Random) -> Plan:
+    """Redis loses its last writes before a document of them gets there."""
+    if any(start.alone for start in plan.starts):
+        return plan
+    plan = of_each_step(plan, without_agents)
+    calls = [
+        CallFault(name, chance.randint(1, 4), "forget", 0.1, "project")
+        for name in (node.name for node in plan.nodes if "scheduler" in node.roles)
+    ]
+    return replace(plan, calls=tuple(calls), timed=())

@@ -47,4 +47,5 @@ RARITIES: list[tuple[float, Change]] = [
     (0.04, faults.stops),
     (0.06, faults.rollback),
     (0.04, faults.short_rollbacks),
+    (0.03, faults.forgotten_end),
 ]

@@ -185,4 +185,10 @@ SCRIPTS = [
         "if not is_known and redis.call('EXISTS', key) == 0 then return reply(true) end",
         "",
     ),
+    Mutant(
+        "a document of a log that was lost is written",
+        "project.lua",
+        "if not is_behind and (one.version ~= version or one.digest ~= known[4]) then return 0 end",
+        "if not known[1] then return 0 end",
+    ),
 ]
