@@ -19,15 +19,16 @@ LAUNCHER = [
     ),
     Mutant(
         "an older claim of an agent ends the newer one",
-        "reactors.launcher:Launcher._run_job",
-        "if former.claim > claim:",
+        "reactors.agents:Agents.run",
+        "if former.claim.number > claim.number:",
         "if False:",
     ),
     Mutant(
         "a container is removed before its end is recorded",
-        "reactors.launcher:Launcher._carry_out",
-        "if await self._record_outcome(launch, token, outcome):",
-        "await runtime.remove(launch)\n    if await self._record_outcome(launch, token, outcome):",
+        "reactors.agents:Agents._carry_out",
+        "if await self._records.record_outcome(launch, token, outcome):",
+        "await runtime.remove(launch)\n"
+        "    if await self._records.record_outcome(launch, token, outcome):",
     ),
     Mutant(
         "launchers do not hear of agents",
@@ -41,28 +42,28 @@ LAUNCHER = [
         "self._wake = anyio.Event()\n"
         "        if self._was_away:\n"
         "            await self._compare()\n"
-        "        claimed, token = await self._claim()",
+        "        claimed, claim = await self._claim()",
         "if self._was_away:\n"
         "            await self._compare()\n"
-        "        claimed, token = await self._claim()\n"
+        "        claimed, claim = await self._claim()\n"
         "        self._wake = anyio.Event()",
     ),
     Mutant(
         "an agent that is adopted after a pause stands still",
-        "reactors.launcher:Launcher._carry_out",
+        "reactors.agents:Agents._carry_out",
         "await self._thaw(launch)",
         "pass",
     ),
     Mutant(
         "whoever adopts an agent lets it go on in a pause",
-        "reactors.launcher:Launcher._thaw",
+        "reactors.agents:Agents._thaw",
         'if await self._log.status(launch.workflow) != "paused":',
         "if True:",
     ),
     Mutant(
         "launchers do not hear of stops",
         "reactors.launcher:Launcher._hear",
-        "self._tasks.start_soon(self._stop, stopped)",
+        "self._tasks.start_soon(self._agents.stop, stopped)",
         "pass",
     ),
     Mutant(
