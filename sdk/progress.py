@@ -101,12 +101,17 @@ class Progress:
             line = f"{step.id}: {step.status}"
             if step.status in ("running", "completed"):
                 line += f", {tasks_text(step)}"
-            if step.status != "pending" and self._printed.get(step.id) != line:
-                self._printed[step.id] = line
-                self._console.print(line, soft_wrap=True)
+            if step.status != "pending":
+                self._print_news(step.id, line)
         if view.ended:
             took = _seconds(view.started_ms, view.ended_ms)
-            self._console.print(f"workflow {view.id} {view.status} after {took}", soft_wrap=True)
+            self._print_news("", f"workflow {view.id} {view.status} after {took}")
+
+    def _print_news(self, subject: str, line: str) -> None:
+        """Print what was not the last line about a step, or about the run (empty)."""
+        if self._printed.get(subject) != line:
+            self._printed[subject] = line
+            self._console.print(line, soft_wrap=True)
 
 
 def tasks_text(step: StepView) -> str:
