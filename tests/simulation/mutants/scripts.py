@@ -191,4 +191,10 @@ SCRIPTS = [
         "if not is_behind and (one.version ~= version or one.digest ~= known[4]) then return 0 end",
         "if not known[1] then return 0 end",
     ),
+    Mutant(
+        "what is handed back counts as a loss",
+        "sweep.lua",
+        "return lease.losses + (handed_back and 0 or 1)",
+        "return lease.losses + 1",
+    ),
 ]

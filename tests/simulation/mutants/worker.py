@@ -71,4 +71,10 @@ WORKER = [
         "self._capacity.give()",
         "pass",
     ),
+    Mutant(
+        "a worker that stops hands nothing back",
+        "sdk.worker:Worker.hand_back",
+        "await self._session.hand_back()",
+        "pass",
+    ),
 ]
