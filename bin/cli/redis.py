@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import typer
 
-from ..core.settings import load_settings
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ app = typer.Typer(
 def status(as_json: AsJson = False) -> None:
     """Show what runs; exit with 1 when nothing does."""
     from ..core import embedded
+    from ..core.settings import load_settings
 
     found = embedded.status(load_settings())
     _show(found, as_json)
@@ -32,6 +31,7 @@ def status(as_json: AsJson = False) -> None:
 def start(as_json: AsJson = False) -> None:
     """Start it unless it runs, and wait until it answers."""
     from ..core import embedded
+    from ..core.settings import load_settings
 
     settings = load_settings()
     embedded.ensure(settings)
@@ -42,20 +42,27 @@ def start(as_json: AsJson = False) -> None:
 def stop(as_json: AsJson = False) -> None:
     """Stop it; its data stays on disk."""
     from ..core import embedded
+    from ..core.settings import load_settings
 
     stopped = embedded.stop(load_settings())
     if as_json:
-        typer.echo(msgspec.json.encode({"stopped": stopped}))
+        _print_json({"stopped": stopped})
     else:
         typer.echo("stopped" if stopped else "was not running")
 
 
 def _show(found: EmbeddedStatus, as_json: bool) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        _print_json(found)
         return
     for name, value in _rows(found):
         typer.echo(f"{name:<10} {value}")
+
+
+def _print_json(what: object) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode(what))
 
 
 def _rows(found: EmbeddedStatus) -> list[tuple[str, str]]:
