@@ -90,22 +90,31 @@ class DockerRuntime:
         Raises RuntimeUnavailable when the connection fails: call again, it will adopt.
         """
         folder = self._folder(launch)
-        async with folder.locked():
-            container = await self._find(launch, folder) if folder.is_prepared else None
-            adopted = container is not None
-            if not (container and container.state.started) and not await may_begin():
-                await self._clear(launch, folder)
-                return None
-            folder.prepare()
-            try:
-                if container is None:
-                    container, adopted = await self._create(launch, folder)
-                if not container.state.started:
-                    await self._start(container, folder)
-                    self._begun[folder.name] = Container(container.id, begun_now())
-            except CannotLaunch:
-                await self._clear(launch, folder)
-                raise
+        while True:
+            async with folder.locked():
+                container = await self._find(launch, folder) if folder.is_prepared else None
+                if container and folder.is_cancelled and await may_begin():
+                    await self._clear(launch, folder)  # it was forgotten, and is wanted again
+                else:
+                    return await self._start_or_adopt(launch, folder, container, may_begin)
+
+    async def _start_or_adopt(
+        self, launch: Launch, folder: JobFolder, container: Container | None, may_begin: Permit
+    ) -> Started | None:
+        adopted = container is not None
+        if not (container and container.state.started) and not await may_begin():
+            await self._clear(launch, folder)
+            return None
+        folder.prepare()
+        try:
+            if container is None:
+                container, adopted = await self._create(launch, folder)
+            if not container.state.started:
+                await self._start(container, folder)
+                self._begun[folder.name] = Container(container.id, begun_now())
+        except CannotLaunch:
+            await self._clear(launch, folder)
+            raise
         return Started(container.id, self._info.name, adopted)
 
     async def follow(self, launch: Launch, sink: Sink) -> Outcome:

@@ -112,6 +112,11 @@ class JobFolder:
         kinds: tuple[StopKind, ...] = get_args(StopKind)
         return next((kind for kind in kinds if (self.path / f"stopped.{kind}").exists()), None)
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody stopped the job before it had ended by itself, or was over its time."""
+        return self.stopped == "cancelled"
+
     def remove(self) -> None:
         """Delete everything, with the lock held.
 

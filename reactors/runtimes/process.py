@@ -85,15 +85,17 @@ class ProcessRuntime:
     async def start(self, launch: Launch, may_begin: Permit = always) -> Started | None:
         """Start the job's shell, or adopt the one that was started before."""
         folder = self._folder(launch)
-        async with folder.locked() as lock:
-            group = read_group(folder.path / _RECORD)
-            adopted = group is not None
-            if group is None and not await may_begin():
+        while True:
+            async with folder.locked() as lock:
+                group = read_group(folder.path / _RECORD)
+                if group and not (folder.is_cancelled and await may_begin()):
+                    return _started(group, adopted=True)
+                if group is None and await may_begin():
+                    return _started(await self._launch(launch, folder, lock), adopted=False)
                 await _clear(folder)
-                return None
-            if group is None:
-                group = await self._launch(launch, folder, lock)
-        return Started(f"process:{group.pid}", socket.gethostname(), adopted)
+                if group is None:
+                    return None
+                # It was forgotten, and is wanted again.
 
     async def follow(self, launch: Launch, sink: Sink) -> Outcome:
         """Pass on the whole output from its start, keep the time limit, judge the end."""
@@ -184,6 +186,10 @@ class ProcessRuntime:
 
     def _judge(self, launch: Launch, folder: JobFolder, output: Output) -> Outcome:
         return outcome(launch, _ending(folder), output, folder.result, self._result_limit)
+
+
+def _started(group: ProcessGroup, *, adopted: bool) -> Started:
+    return Started(f"process:{group.pid}", socket.gethostname(), adopted)
 
 
 def _files(folder: JobFolder, lock: int) -> list[tuple[Any, ...]]:

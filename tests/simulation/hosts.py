@@ -160,6 +160,9 @@ class SimulatedRuntime:
         async with self._host.locks.setdefault(name, asyncio.Lock()):
             await self._reach()
             box = self._host.boxes.get(name)
+            if box and box.stopping == "cancelled" and await may_begin():
+                await self._clear(name)
+                box = None
             adopted = box is not None
             if not (box and box.record.starts) and not await may_begin():
                 await self._clear(name)

@@ -212,6 +212,35 @@ async def test_a_job_that_runs_is_adopted_without_asking(bench: Bench) -> None:
     assert started.adopted
 
 
+async def test_a_job_that_was_stopped_and_is_wanted_again_is_begun_anew(bench: Bench) -> None:
+    async with bench.following(launch(READY)) as seen:
+        await seen.until("ready")
+        await bench.runtime.stop(launch(READY))
+    assert seen.outcome.kind == "cancelled"
+
+    async def never() -> bool:
+        return False
+
+    stopped = await bench.runtime.start(launch(READY), never)
+    assert stopped is not None
+    assert stopped.adopted  # it is not wanted: its end has yet to be recorded
+    assert not await adopts(bench.runtime, launch("print(1)"))
+    outcome = await bench.runtime.follow(launch("print(1)"), nowhere)
+    assert (outcome.kind, outcome.result) == ("succeeded", "1")
+
+
+async def test_a_job_that_is_being_stopped_and_is_wanted_again_is_begun_anew(bench: Bench) -> None:
+    deaf = launch("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + READY)
+    async with bench.following(deaf) as seen:
+        await seen.until("ready")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bench.runtime.stop, deaf)
+            await anyio.sleep(0.5)
+            assert not await adopts(bench.runtime, launch("print(1)"))
+        outcome = await bench.runtime.follow(launch("print(1)"), nowhere)
+    assert (outcome.kind, outcome.result) == ("succeeded", "1")
+
+
 async def test_starts_of_one_job_at_once_run_it_once(bench: Bench) -> None:
     job = launch(COUNT_RUNS)
     others = [bench.runtime, *[await bench.another() for _ in range(3)]]
