@@ -165,9 +165,11 @@ class Engine:
 
     async def _try_to_decide(self, held: Held, touched: set[str]) -> Decision | None:
         """None when the workflow was set aside, because nothing can be decided on it."""
-        async with self.views.guarding(held.view.id):
+        try:
             return await self._decide(held, touched)
-        return None
+        except Exception as error:
+            await self.views.blame(held.view.id, error)
+            return None
 
     async def _end(self, helds: list[Held]) -> None:
         """Write the last documents of workflows, and let go of them."""

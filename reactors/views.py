@@ -7,8 +7,7 @@ a log that Redis has rolled back is folded again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import structlog
 from redis import exceptions
@@ -69,32 +68,35 @@ class Views:
         None when it has to do without us.
         """
         held = self.holdings.get(workflow)
-        async with self.guarding(workflow):
+        try:
             if held is None:
                 held = await self._load(workflow, events)
                 await held.take()
             else:
                 await held.take()
                 await self._apply(held, events, previous)
-            return held
-        return None
+        except Exception as error:
+            await self.blame(workflow, error)
+            return None
+        return held
 
     async def catch_up(self, held: Held) -> bool:
         """Bring a view up to date with the log; False when the workflow was set aside."""
-        async with self.guarding(held.view.id):
-            await self._read_on(held)
-            return True
-        return False
-
-    @asynccontextmanager
-    async def guarding(self, workflow: str) -> AsyncGenerator[None]:
-        """Set a workflow aside when dealing with it fails."""
         try:
-            yield
-        except NOT_ITS_FAULT:
-            raise
-        except Exception:  # whatever is wrong with it is wrong with this one workflow
-            await self.set_aside(workflow)
+            await self._read_on(held)
+        except Exception as error:
+            await self.blame(held.view.id, error)
+            return False
+        return True
+
+    async def blame(self, workflow: str, error: Exception) -> None:
+        """Set a workflow aside on which something failed: what is wrong is wrong with it alone.
+
+        Raises the error where it says that it is not.
+        """
+        if isinstance(error, NOT_ITS_FAULT):
+            raise error
+        await self.set_aside(workflow)
 
     async def set_aside(self, workflow: str) -> None:
         """Go on without a workflow that Redis has lost, or whose log is damaged."""
