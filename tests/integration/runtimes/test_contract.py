@@ -11,7 +11,9 @@ from msgspec.structs import replace
 
 from agentainer_flow.core.errors import CannotLaunch
 from agentainer_flow.reactors.runtimes.contract import LogLine
+from agentainer_flow.reactors.runtimes.folder import folder_of
 
+from ..polling import until
 from .bench import ANSWER, COUNT_RUNS, READY, Bench, adopts, launch, nowhere
 from .conftest import remains
 
@@ -229,13 +231,15 @@ async def test_a_job_that_was_stopped_and_is_wanted_again_is_begun_anew(bench: B
     assert (outcome.kind, outcome.result) == ("succeeded", "1")
 
 
-async def test_a_job_that_is_being_stopped_and_is_wanted_again_is_begun_anew(bench: Bench) -> None:
+async def test_a_job_that_is_being_stopped_and_is_wanted_again_is_begun_anew(
+    bench: Bench, root: Path, installation: str
+) -> None:
     deaf = launch("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + READY)
     async with bench.following(deaf) as seen:
         await seen.until("ready")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(bench.runtime.stop, deaf)
-            await anyio.sleep(0.5)
+            await until(lambda: folder_of(root, installation, deaf).is_cancelled)
             assert not await adopts(bench.runtime, launch("print(1)"))
         outcome = await bench.runtime.follow(launch("print(1)"), nowhere)
     assert (outcome.kind, outcome.result) == ("succeeded", "1")
