@@ -167,7 +167,7 @@ class Engine:
         """None when the workflow was set aside, because nothing can be decided on it."""
         try:
             return await self._decide(held, touched)
-        except Exception as error:
+        except Exception as error:  # whatever is wrong with it is wrong with this one workflow
             await self.views.blame(held.view.id, error)
             return None
 

@@ -75,7 +75,7 @@ class Views:
             else:
                 await held.take()
                 await self._apply(held, events, previous)
-        except Exception as error:
+        except Exception as error:  # whatever is wrong with it is wrong with this one workflow
             await self.blame(workflow, error)
             return None
         return held
@@ -84,15 +84,15 @@ class Views:
         """Bring a view up to date with the log; False when the workflow was set aside."""
         try:
             await self._read_on(held)
-        except Exception as error:
+        except Exception as error:  # whatever is wrong with it is wrong with this one workflow
             await self.blame(held.view.id, error)
             return False
         return True
 
     async def blame(self, workflow: str, error: Exception) -> None:
-        """Set a workflow aside on which something failed: what is wrong is wrong with it alone.
+        """Set a workflow aside on which something failed.
 
-        Raises the error where it says that it is not.
+        Raises the error when it is no fault of the workflow.
         """
         if isinstance(error, NOT_ITS_FAULT):
             raise error
