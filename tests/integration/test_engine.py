@@ -217,15 +217,21 @@ async def test_adopted_lane_is_not_taken_back_by_its_old_owner(log: EventLog) ->
     assert await log.scripts.renew(0, lanes=lanes, sessions=[], lease_ms=60_000) == [False]
 
 
-async def test_what_is_written_after_the_end_ends_with_the_rest(
-    log: EventLog, redis: Redis
-) -> None:
+async def with_an_agent(log: EventLog) -> Bench:
+    """A workflow whose one task has asked for the agent `x`."""
     bench = Bench(log)
     await bench.create()
     await bench.own()
     await bench.queue(0)
     await bench.claim()
     await bench.request("x")
+    return bench
+
+
+async def test_what_is_written_after_the_end_ends_with_the_rest(
+    log: EventLog, redis: Redis
+) -> None:
+    await with_an_agent(log)
     version = len(await log.read("w1"))
     documents: dict[str, object] = {"document": "{}", "steps": ["{}"], "jobs": {}, "logs": []}
     lifetimes = {"log_ttl_ms": 10_000, "state_ttl_ms": 10_000}
@@ -253,12 +259,7 @@ async def test_output_of_an_agent_that_redis_forgot_is_not_kept(
 
 
 async def test_output_that_comes_after_the_end_of_an_agent_is_kept(log: EventLog) -> None:
-    bench = Bench(log)
-    await bench.create()
-    await bench.own()
-    await bench.queue(0)
-    await bench.claim()
-    await bench.request("x")
+    bench = await with_an_agent(log)
     lines = [(1, "stdout", text) for text in ("one", "two")]
     await log.scripts.write_logs("w1", job="x", lines=lines[:1], limit=9, after=0)
     await bench.claim_jobs()
