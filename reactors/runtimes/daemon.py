@@ -43,6 +43,11 @@ def is_timeout(error: BaseException) -> bool:
     return isinstance(error, requests.Timeout | TimeoutError) or "timed out" in str(error)
 
 
+def explain(error: APIError) -> str:
+    """What the daemon says that is wrong."""
+    return str(error.explanation or error)
+
+
 class Api(Protocol):
     """The part of docker.APIClient that is used here, typed."""
 

@@ -39,7 +39,7 @@ from .container import (
 )
 from .container_log import ContainerLog
 from .contract import Launch, Outcome, Permit, Sink, Started, always
-from .daemon import CONNECTION_ERRORS, Daemon, Info, is_timeout
+from .daemon import CONNECTION_ERRORS, Daemon, Info, explain, is_timeout
 from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
 from .image import checked
@@ -214,7 +214,7 @@ class DockerRuntime:
             return Container(made["Id"]), False
         except APIError as error:
             if error.status_code != _CONFLICT:
-                raise CannotLaunch("cannot_start", _explain(error)) from error
+                raise CannotLaunch("cannot_start", explain(error)) from error
         container = await self._find(launch, folder)
         if container is None:
             raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
@@ -231,7 +231,7 @@ class DockerRuntime:
             # Docker can say 500 although it did start.
             now = await self._inspect(folder.name)
             if now is None or not now.state.started:
-                raise CannotLaunch("cannot_start", _explain(error)) from error
+                raise CannotLaunch("cannot_start", explain(error)) from error
 
     async def _started_meanwhile(self, name: str) -> bool:
         """Give a start of another process, which died in it, time to come through."""
@@ -315,7 +315,3 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
             case error:
                 return error
     return leaves
-
-
-def _explain(error: APIError) -> str:
-    return str(error.explanation or error)

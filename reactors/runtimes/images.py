@@ -6,8 +6,6 @@ the next look, which is for all who wait: it may be another image since the look
 
 from __future__ import annotations
 
-import math
-
 import anyio
 import msgspec
 from docker.errors import APIError, NotFound
@@ -15,9 +13,7 @@ from docker.utils import parse_repository_tag
 
 from ...core.errors import CannotLaunch
 from .container import Image
-from .daemon import Daemon
-
-NOT_LOOKED = CannotLaunch("image_missing", "nobody has looked for it")
+from .daemon import Daemon, explain
 
 
 class _Looks:
@@ -25,7 +21,7 @@ class _Looks:
 
     def __init__(self) -> None:
         self.turn = anyio.Lock()
-        self.last: tuple[float, Image | CannotLaunch] = (-math.inf, NOT_LOOKED)
+        self.last: tuple[float, Image | CannotLaunch] | None = None
 
 
 class Images:
@@ -39,7 +35,7 @@ class Images:
         looks = self._looks.setdefault(name, _Looks())
         try:
             async with looks.turn:
-                if looks.last[0] < asked:
+                if looks.last is None or looks.last[0] < asked:
                     looks.last = (anyio.current_time(), await self._look(name))
                 _, found = looks.last
         finally:
@@ -68,7 +64,7 @@ class Images:
             notes = self._daemon.api.pull(repository, tag or "latest", stream=True, decode=True)
             problem = next((note["error"] for note in notes if "error" in note), None)
         except APIError as error:
-            problem = str(error.explanation or error)
+            problem = explain(error)
         if problem:
             raise CannotLaunch(
                 "image_missing",
