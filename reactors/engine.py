@@ -27,9 +27,10 @@ from .binding import NeedsBlob, result_of
 from .commits import Commits, Proposal, apply_all, portions, recorded
 from .counting import count_news
 from .held import Held
-from .lane import Lane, LaneLost
+from .lane import Lane
 from .projector import Projector
 from .scheduler import JOINED, Decision, decide
+from .session import LaneLost
 from .views import Views
 
 log = structlog.get_logger()

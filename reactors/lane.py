@@ -18,16 +18,13 @@ from ..core.ids import new_session
 from ..core.keys import SHARED
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
 from ..core.tail import Entry, Tail
+from .session import Heartbeat, LaneLost
 from .share import LOOK, Share
 
 GROUP = "engine"
 READ = 256
 #: Seconds between two notes of our position. A successor that starts too early decides nothing new.
 ACKNOWLEDGE = 0.2
-
-
-class LaneLost(Exception):
-    """Raised when another engine owns the lane now."""
 
 
 class LaneCalledBack(Exception):
@@ -51,9 +48,11 @@ class Lane:
         partition: int = 0,
         name: str = SHARED,
         share: Share | None = None,
+        heart: Heartbeat | None = None,
     ) -> None:
         """`share` is asked where there are several shared lanes."""
         self._log = log
+        self._heart = heart or Heartbeat(log, partition)
         self._share = share
         self.partition = partition
         self.name = name
@@ -82,17 +81,12 @@ class Lane:
             await anyio.sleep(min(self._log.settings.lease / 5, LOOK))
 
     async def keep(self) -> None:
-        """Renew the lease for ever. Raises LaneLost, LaneCalledBack."""
-        while True:
-            await self._pause(self._log.settings.lease / 3)
-            if not await self._renew(self.token):
-                raise LaneLost
-
-    async def _pause(self, seconds: float) -> None:
-        if self._share is None:
-            await anyio.sleep(seconds)
-        elif await self._share.is_called_back(self.partition, seconds):
-            raise LaneCalledBack
+        """Renew the lease until cancelled. Raises LaneLost, LaneCalledBack, in a group."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heart.keep_lane, self.name, self.token)
+            if self._share:
+                await self._share.wait_until_called_back(self.partition)
+                raise LaneCalledBack
 
     async def release(self, sessions: Sequence[str] = ()) -> None:
         """Let somebody else take over at once: the lane, and what the sessions hold."""

@@ -41,39 +41,74 @@ SAID = 2000
 _encode = msgspec.json.Encoder().encode
 
 
+class LaneLost(Exception):
+    """Raised when another engine owns the lane now."""
+
+
 class Heartbeat:
-    """Renew the leases of a partition's sessions in this process by one call for all."""
+    """Renew what this process has in a partition, sessions and lanes, by one call for all."""
 
     def __init__(self, log: EventLog, partition: int) -> None:
         self._log = log
         self._partition = partition
-        self._kept: dict[str, About] = {}
+        self._period = log.settings.lease / 3
+        self._sessions: dict[str, About] = {}
+        #: Those that Redis knows of.
+        self._begun: set[str] = set()
+        #: Tokens of lanes, and what is set when one is lost.
+        self._lanes: dict[str, tuple[str, anyio.Event]] = {}
         #: Set once Redis knows of a session.
         self.began = anyio.Event()
+        self._beginning = anyio.Lock()
         #: Whoever has it renews for all; when they stop, the next one goes on.
         self._beating = anyio.Lock()
+        self._due = 0.0
 
     async def keep(self, name: str, about: About) -> None:
-        """Renew a lease until cancelled."""
-        await self._renew({name: about})
-        self.began.set()
-        self._kept[name] = about
+        """Renew the lease of a session until cancelled."""
+        self._sessions[name] = about
         try:
-            async with self._beating:
-                while True:
-                    await anyio.sleep(self._log.settings.lease / 3)
-                    await self._renew(self._kept)
+            async with self._beginning:
+                if name not in self._begun:  # by one that began at the same time
+                    await self._renew()
+            await self._beat()
         finally:
-            del self._kept[name]
+            del self._sessions[name]
 
-    async def _renew(self, sessions: Mapping[str, About]) -> None:
-        await self._log.scripts.renew(
+    async def keep_lane(self, lane: str, token: str) -> None:
+        """Renew the lease of a lane until cancelled. Raises LaneLost, in a group."""
+        lost = anyio.Event()
+        self._lanes[lane] = token, lost
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat)
+                await lost.wait()
+                raise LaneLost
+        finally:
+            del self._lanes[lane]
+
+    async def _beat(self) -> None:
+        async with self._beating:
+            while True:
+                await anyio.sleep_until(self._due)
+                await self._renew()
+
+    async def _renew(self) -> None:
+        sessions, lanes = dict(self._sessions), dict(self._lanes)
+        held = await self._log.scripts.renew(
             self._partition,
-            lanes=[],
+            lanes=[(lane, token) for lane, (token, _) in lanes.items()],
             sessions=list(sessions),
             lease_ms=int(self._log.settings.lease * 1000),
             about={name: _encode(about).decode() for name, about in sessions.items()},
         )
+        self._due = anyio.current_time() + self._period
+        self._begun |= sessions.keys()
+        if sessions:
+            self.began.set()
+        for (_, lost), is_ours in zip(lanes.values(), held, strict=True):
+            if not is_ours:
+                lost.set()
 
 
 class Session:

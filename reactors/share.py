@@ -84,12 +84,9 @@ class Share:
         if self._lanes.pop(partition, None):
             self._look()
 
-    async def is_called_back(self, partition: int, seconds: float) -> bool:
-        """Whether another process is to have this lane of ours; waits so long for that."""
-        called = self._lanes[partition]
-        with anyio.move_on_after(seconds):
-            await called.wait()
-        return called.is_set()
+    async def wait_until_called_back(self, partition: int) -> None:
+        """Until another process is to have this lane of ours."""
+        await self._lanes[partition].wait()
 
     def _set_most(self, most: int) -> None:
         if most != self._most:

@@ -9,6 +9,7 @@ from .engine import Engine
 from .hop import Hops
 from .lane import Lane, LaneCalledBack
 from .projector import Projector
+from .session import Heartbeat
 from .share import Share
 
 log = structlog.get_logger()
@@ -22,16 +23,23 @@ class Tenures:
     """
 
     def __init__(
-        self, event_log: EventLog, projector: Projector, *, partition: int, share: Share | None
+        self,
+        event_log: EventLog,
+        projector: Projector,
+        heart: Heartbeat,
+        *,
+        partition: int,
+        share: Share | None,
     ) -> None:
         self._log = event_log
         self._projector = projector
+        self._heart = heart
         self._partition = partition
         self._share = share
         self._begin()
 
     def _begin(self) -> None:
-        self.lane = Lane(self._log, partition=self._partition, share=self._share)
+        self.lane = Lane(self._log, partition=self._partition, share=self._share, heart=self._heart)
         self._engine = Engine(self._log, self.lane, self._projector)
         self._hops = Hops(self._log, self._engine)
 

@@ -18,7 +18,7 @@ from ..core.log import EventLog, FeedEntry
 from ..projections.snapshots import load_view
 from ..projections.workflow import ALL, Gap, RolledBack, apply, check_follows, fold
 from .held import Held, Holdings
-from .lane import LaneLost
+from .session import LaneLost
 
 log = structlog.get_logger()
 

@@ -100,7 +100,11 @@ class PartitionRoles:
     def _add_scheduler(self) -> None:
         projector = Projector(self._log, partition=self._partition)
         tenures = self._tenures = Tenures(
-            self._log, projector, partition=self._partition, share=self._common.share
+            self._log,
+            projector,
+            self._heart,
+            partition=self._partition,
+            share=self._common.share,
         )
         self._mains += [projector.run, tenures.run]
         self._rests.append(tenures.rest)

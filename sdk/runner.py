@@ -102,12 +102,12 @@ class _Runner:
         partition = log.keys.partition(self.id)
         lane = f"run:{self.id}"
         self._projector = Projector(log, partition=partition)
-        self._lane = Lane(log, partition=partition, name=lane)
+        heart = Heartbeat(log, partition)
+        self._lane = Lane(log, partition=partition, name=lane, heart=heart)
         self._engine = Engine(log, self._lane, self._projector, watch=self._watch)
         self._bell = Bell(log, partition=partition, lane=lane)
         self._clock = Clock(log, self._bell, partition=partition, lane=lane)
         hops = Hops(log, self._engine)
-        heart = Heartbeat(log, partition)
         self._worker = Worker(
             log,
             self._bell,

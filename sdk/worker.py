@@ -31,8 +31,7 @@ from ..core.keys import SHARED
 from ..core.log import EventLog
 from ..reactors.capacity import Capacity
 from ..reactors.hop import Hop, Hops, Result
-from ..reactors.lane import LaneLost
-from ..reactors.session import Heartbeat, Session
+from ..reactors.session import Heartbeat, LaneLost, Session
 from .bodies import Bodies
 from .execution import Body, Outcome, Runs, decode_args
 from .graph import WorkflowCode

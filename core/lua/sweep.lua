@@ -9,11 +9,26 @@
 -- nothing speaks against its tasks then, so that does not count as a loss. One that goes on names what it
 -- has (`kept`): a Redis that lost its last writes may say that it has more.
 --
+-- A janitor that was suspended, or could not reach Redis, finds leases run out although nobody died. So it says
+-- until when it meant to call; a call that comes later takes nothing, and those that live renew first.
+--
 -- call: host_lease_ms (how long agents wait for a launcher of their host), limit (entries), max_losses (optional),
 --       session (the only one to take from, optional), kept {"<workflow>|<step>|<index>" or "<workflow>|<job>": true}
---       (with session, optional)
--- reply: {tasks, jobs, lanes} (counts of what was taken back; call again while any is above 0)
+--       (with session, optional), until_ms (Redis' clock, optional)
+-- reply: [[tasks, jobs, lanes] (counts of what was taken back; call again while any is above 0), now (ms),
+--        when the next lease of a session or a private lane ends (ms), or false when there is none]
 local counts = { 0, 0, 0 }
+
+-- Of those that are not taken over yet.
+local function next_lease_end()
+  local first = tonumber(redis.call('ZRANGE', flow_key('sessions'), 0, 0, 'WITHSCORES')[2])
+  local owners = redis.call('HGETALL', flow_key('owners'))
+  for i = 1, #owners, 2 do
+    local deadline = tonumber(string.match(owners[i + 1], '^(%d+)'))
+    if owners[i] ~= SHARED and (not first or deadline < first) then first = deadline end
+  end
+  return first or false
+end
 
 local function is_kept(place) return call.kept and call.kept[place] end
 
@@ -140,8 +155,9 @@ end
 if call.session then
   handed_back = true
   take_session(call.session)
-  return reply(counts)
+  return reply({ counts, now, false })
 end
+if call.until_ms and now > call.until_ms then return reply({ counts, now, next_lease_end() }) end
 local ended_sessions = redis.call('ZRANGEBYSCORE', flow_key('sessions'), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 10)
 for i = 1, #ended_sessions, 2 do
   handed_back = tonumber(ended_sessions[i + 1]) == 0
@@ -171,4 +187,4 @@ for i = 1, #owners, 2 do
   local deadline = tonumber(string.match(owners[i + 1], '^(%d+)'))
   if owners[i] ~= SHARED and deadline <= now then adopt(owners[i]) end
 end
-return reply(counts)
+return reply({ counts, now, next_lease_end() })

@@ -5,10 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import msgspec
+
 from .caller import Caller, decode
 
 #: How long agents whose launcher is gone wait for another one of their host, ms.
 HOST_LEASE_MS = 60_000
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What a round of the janitor did."""
+
+    #: How many (tasks, jobs, lanes) were taken back from dead owners.
+    taken: list[int]
+    #: Redis' clock.
+    now_ms: int
+    #: Seconds until the first lease of a session or a private lane ends, or infinity.
+    left: float
+    #: The call came too late, and took nothing.
+    is_late: bool
 
 
 class LaneScripts(Caller):
@@ -60,33 +75,40 @@ class LaneScripts(Caller):
         limit: int = 1000,
         max_losses: int = 3,
         host_lease_ms: int = HOST_LEASE_MS,
-    ) -> list[int]:
-        """Returns how many (tasks, jobs, lanes) were taken back from dead owners."""
-        answer = await self._run(
-            "sweep", partition, limit=limit, max_losses=max_losses, host_lease_ms=host_lease_ms
-        )
-        return [int(count) for count in decode(answer)]
+        until_ms: int | None = None,
+    ) -> Swept:
+        """Take back what dead owners have; call again while anything is taken.
 
-    async def next_lease_end(self, partition: int) -> float:
-        """Seconds until the first lease of a session or a private lane ends, or infinity."""
-        left_ms = decode(await self._run("next_lease_end", partition))
-        return math.inf if left_ms is False else float(left_ms) / 1000
+        `until_ms` is when the call has to come, by Redis' clock: later it takes nothing.
+        """
+        call = {"limit": limit, "max_losses": max_losses, "host_lease_ms": host_lease_ms}
+        call |= {} if until_ms is None else {"until_ms": until_ms}
+        taken, now_ms, end_ms = decode(await self._run("sweep", partition, **call))
+        left = math.inf if end_ms is False else (end_ms - now_ms) / 1000
+        is_late = until_ms is not None and now_ms > until_ms
+        return Swept(taken, int(now_ms), left, is_late)
 
     async def hand_back(self, partition: int, *, session: str, limit: int = 1000) -> list[int]:
-        """End a session: what it holds is free at once. Returns as `sweep`; call until all 0."""
-        call = {"session": session, "limit": limit, "host_lease_ms": HOST_LEASE_MS}
-        return [int(count) for count in decode(await self._run("sweep", partition, **call))]
+        """End a session: what it holds is free at once.
+
+        Returns how many (tasks, jobs, lanes) that were; call until all are 0.
+        """
+        return await self._take_back(partition, session=session, limit=limit)
 
     async def hand_back_others(
         self, partition: int, *, session: str, kept: Iterable[str], limit: int = 1000
     ) -> list[int]:
-        """Free what a session is said to hold besides these, and let it go on; call until all 0.
+        """Free what a session is said to hold besides these, and let it go on; as `hand_back`.
 
         They are named `<workflow>|<step>|<index>` or `<workflow>|<job>`.
         """
-        call = {"session": session, "limit": limit, "host_lease_ms": HOST_LEASE_MS}
-        answer = await self._run("sweep", partition, **call, kept=dict.fromkeys(kept, True))
-        return [int(count) for count in decode(answer)]
+        names = dict.fromkeys(kept, True)
+        return await self._take_back(partition, session=session, limit=limit, kept=names)
+
+    async def _take_back(self, partition: int, **call: object) -> list[int]:
+        answer = await self._run("sweep", partition, host_lease_ms=HOST_LEASE_MS, **call)
+        taken: list[int] = decode(answer)[0]
+        return taken
 
     async def acknowledge(
         self, partition: int, *, lane: str, token: str, feed: str, group: str, id: str

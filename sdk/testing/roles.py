@@ -95,5 +95,5 @@ class Roles:
         await anyio.sleep(self._lease)
         scripts = self._log.scripts
         await scripts.renew(0, lanes=[], sessions=[session], lease_ms=0)
-        while any(await scripts.sweep(0)):
+        while any((await scripts.sweep(0)).taken):
             pass

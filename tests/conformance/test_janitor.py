@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from math import inf
 
 import anyio
 import msgspec
@@ -46,3 +47,15 @@ async def test_a_task_is_taken_back_as_soon_as_its_lease_ends(bench: Bench) -> N
                     break
         tasks.cancel_scope.cancel()
     assert 0.5 < time.monotonic() - begun < 5
+
+
+async def test_a_call_that_comes_late_takes_nothing(bench: Bench) -> None:
+    await bench.claim(token="silent/1", lease=0)
+    now_ms = (await bench.scripts.sweep(1)).now_ms
+
+    late = await bench.scripts.sweep(0, until_ms=now_ms - 1)
+    assert (late.taken, late.is_late) == ([0, 0, 0], True)
+    assert late.left <= 0
+    in_time = await bench.scripts.sweep(0, until_ms=now_ms + 60_000)
+    assert (in_time.taken, in_time.is_late) == ([1, 0, 0], False)
+    assert in_time.left == inf

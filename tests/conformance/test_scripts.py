@@ -211,7 +211,7 @@ async def test_tasks_of_a_silent_worker_go_back_to_the_front(bench: Bench) -> No
     await bench.queue(0, 1, 2)
     await bench.claim(2, "dead/1", lease=0)
 
-    assert await bench.scripts.sweep(0) == [2, 0, 0]
+    assert (await bench.scripts.sweep(0)).taken == [2, 0, 0]
     assert sorted(indexes(await bench.claim(2, "s/1"))) == [0, 1]
     assert await bench.settle(0, token="dead/1") == [("w1", "a", 0)]
 
@@ -428,7 +428,7 @@ async def test_jobs_of_a_silent_launcher_are_handed_on(bench: Bench) -> None:
     await bench.scripts.request_job("w1", **job())
     await claim_jobs(bench, "dead/1", lease=0)
 
-    assert await bench.scripts.sweep(0) == [0, 1, 0]
+    assert (await bench.scripts.sweep(0)).taken == [0, 1, 0]
     assert await claim_jobs(bench, "l/1") == ["a-0-x"]
     assert await record(bench, "dead/1", "job.cancelled") == "lost"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -569,14 +569,15 @@ class Machine(RuleBasedStateMachine):
     @rule(choice=choices, limit=st.sampled_from([1, 100]), falls_silent=st.booleans())
     def end_session(self, choice: int, limit: int, falls_silent: bool) -> None:
         session = one_of(self.model.holders(), choice)
-        take_back: Callable[[], Coroutine[Any, Any, list[int]]]
-        take_back = partial(self.scripts.hand_back, 0, session=session, limit=limit)
+        sweep = partial(self.scripts.sweep, 0, limit=limit, max_losses=3)
         if falls_silent:
-            assert self.do(self.scripts.sweep(0, limit=limit, max_losses=3)) == [0, 0, 0]
+            assert self.do(sweep()).taken == [0, 0, 0]
             self.do(self.scripts.renew(0, lanes=[], sessions=[session], lease_ms=0))
-            take_back = partial(self.scripts.sweep, 0, limit=limit, max_losses=3)
-        while any(self.do(take_back())):
-            pass
+            while any(self.do(sweep()).taken):
+                pass
+        else:
+            while any(self.do(self.scripts.hand_back(0, session=session, limit=limit))):
+                pass
         self.last_claim.pop(session, None)
         for flow, task in self.model.all("leased"):
             if task.token.startswith(f"{session}/"):

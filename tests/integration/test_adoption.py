@@ -25,7 +25,7 @@ async def bench(log: EventLog) -> Bench:
 async def adopt(bench: Bench) -> None:
     """The process dies: its lease ends, and the janitor comes."""
     await bench.own(lease_ms=0)
-    assert (await bench.scripts.sweep(0))[2] == 1
+    assert (await bench.scripts.sweep(0)).taken[2] == 1
     bench.lane = LANE
 
 
@@ -43,7 +43,7 @@ def names(claimed: ClaimedJobs) -> list[str]:
 
 
 async def test_lane_of_a_living_process_is_left_alone(bench: Bench) -> None:
-    assert await bench.scripts.sweep(0) == [0, 0, 0]
+    assert (await bench.scripts.sweep(0)).taken == [0, 0, 0]
     await bench.queue(0)
 
     assert indexes(await bench.claim()) == ["[0"]

@@ -15,7 +15,7 @@ from agentainer_flow.core.ids import new_session
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.projector import Projector
-from agentainer_flow.reactors.session import Session
+from agentainer_flow.reactors.session import Heartbeat, Session
 from agentainer_flow.reactors.share import Share
 from agentainer_flow.reactors.tenure import Tenures
 from agentainer_flow.sdk.connections import connect
@@ -35,7 +35,13 @@ class Scheduler:
         self._session = Session(log, "scheduler", name=name)
         self._share = Share(log, name)
         self._tenures = [
-            Tenures(log, Projector(log, partition=number), partition=number, share=self._share)
+            Tenures(
+                log,
+                Projector(log, partition=number),
+                Heartbeat(log, number),
+                partition=number,
+                share=self._share,
+            )
             for number in PARTITIONS
         ]
 

@@ -29,8 +29,8 @@ LOOK = 8
 FORGOTTEN = 4
 #: What documents may lag where nothing goes wrong, ms.
 LAG = 1_000
-#: What `sweep` answers when it took nothing back.
-NOTHING = b"\x93\x00\x00\x00"
+#: How the answer of `sweep` begins when it took nothing back.
+NOTHING = b"\x93\x93\x00\x00\x00"
 FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
 
 
@@ -132,7 +132,7 @@ class Network:
             self._world.problems += list(judge_books(self.server, self._lag_ms))
         self._world.story.trace(repr((life.node, script, reply)).encode())
         if isinstance(reply, bytes):
-            if script == "sweep" and reply != NOTHING:
+            if script == "sweep" and not reply.startswith(NOTHING):
                 self._world.seen["claims taken back"] += 1
             for pattern, sight in sights_of(script):
                 if times := len(pattern.findall(reply)):
