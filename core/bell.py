@@ -48,9 +48,8 @@ class Bell:
             self._last = last[0][0].decode()
 
     async def run(self) -> None:
-        tail = self._log.connection.tail()
         checked = anyio.current_time()
-        try:
+        async with self._log.connection.tail() as tail:
             while True:
                 is_back = not await self._hear(tail)
                 if is_back:
@@ -58,9 +57,6 @@ class Bell:
                 if is_back or anyio.current_time() - checked > clock.at_most(RECHECK):
                     self._tell("recheck", "", "")
                     checked = anyio.current_time()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(tail)
 
     async def _hear(self, tail: Tail) -> bool:
         """Pass on what rang; False when Redis was away."""

@@ -10,7 +10,8 @@ pipelines.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -165,16 +166,17 @@ class Connection:
                 f"it has {has}",
             )
 
-    def tail(self) -> Tail:
+    @asynccontextmanager
+    async def tail(self) -> AsyncGenerator[Tail]:
         """A connection of one's own for reads that block."""
         tail = Tail(self.url)
         self._tails.append(tail)
-        return tail
-
-    async def drop(self, tail: Tail) -> None:
-        """Close what `tail` gave out."""
-        self._tails.remove(tail)
-        await tail.close()
+        try:
+            yield tail
+        finally:
+            self._tails.remove(tail)
+            with anyio.CancelScope(shield=True):
+                await tail.close()
 
     async def follow(self, last: dict[str, str]) -> AsyncIterator[tuple[str, list[Entry]]]:
         """(key, entries) of streams as they come, above the id that `last` has for each, for ever.
@@ -182,8 +184,7 @@ class Connection:
         `last` moves along; the caller may add streams to it or remove some between two answers.
         Waits while Redis is away.
         """
-        tail = self.tail()
-        try:
+        async with self.tail() as tail:
             while True:
                 try:
                     answer = await tail.read(last, count=FOLLOWED)
@@ -196,9 +197,6 @@ class Connection:
                     if key in last:
                         last[key] = entries[-1][0].decode()
                         yield key, entries
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.drop(tail)
 
     async def call(self, command: Callable[[], Awaitable[T]]) -> T:
         """Run a command that is safe to repeat; wait and repeat while Redis is away.

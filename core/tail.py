@@ -24,6 +24,10 @@ class Tail:
     def __init__(self, url: str) -> None:
         self._wire = Wire(url)
 
+    async def open(self) -> None:
+        """Connect: from now on `read` tells when the connection was cut."""
+        await self._wire.call("PING")
+
     async def read(
         self, after: Mapping[str, str], *, count: int, block: float | None = None
     ) -> list[tuple[str, list[Entry]]]:

@@ -75,16 +75,19 @@ class Engine:
                 self._let_go()
 
     async def _serve(self) -> None:
-        position = await self.lane.open_feed()
-        if not await self.lane.is_stocked():
-            await self._take_stock()
-            await self.lane.mark_stocked()
-        async with aclosing(self.lane.batches(position)) as batches:
-            async for batch in batches:
-                async with self._working:
-                    if batch.was_away:
-                        await self._look_again()
-                    await self._handle(batch.entries)
+        connection = self._log.connection
+        async with connection.tail() as tail:
+            await connection.call(tail.open)  # first: what we read before may get lost
+            position = await self.lane.open_feed()
+            if not await self.lane.is_stocked():
+                await self._take_stock()
+                await self.lane.mark_stocked()
+            async with aclosing(self.lane.batches(tail, position)) as batches:
+                async for batch in batches:
+                    async with self._working:
+                        if batch.was_away:
+                            await self._look_again()
+                        await self._handle(batch.entries)
 
     async def rest(self) -> None:
         """Finish what is under way and begin nothing more; documents are up to date then."""

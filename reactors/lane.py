@@ -137,32 +137,27 @@ class Lane:
     async def mark_stocked(self) -> None:
         await self._log.connection.call(lambda: self._log.redis.set(self._stocked, "1"))
 
-    async def batches(self, position: str) -> AsyncGenerator[Batch, None]:
+    async def batches(self, tail: Tail, position: str) -> AsyncGenerator[Batch, None]:
         """What comes after `position`; asking for the next batch says that the last is dealt with.
 
         Raises LaneLost.
         """
-        tail = self._log.connection.tail()
         noted, noted_at = position, anyio.current_time()
-        try:
-            while True:
-                # After a burst its end is noted soon, so that the position tells how far we are.
-                block = None if position == noted else ACKNOWLEDGE
-                found = await self._read(tail, position, block)
-                if found is None:
-                    # Where it is now: a Redis that lost writes may number the next ones anew.
-                    position = noted = await self.open_feed()
-                    yield Batch([], was_away=True)
-                    continue
-                if found:
-                    yield Batch([decode_feed_entry(entry) for entry in found])
-                    position = found[-1][0].decode()
-                if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
-                    await self._acknowledge(position)
-                    noted, noted_at = position, anyio.current_time()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(tail)
+        while True:
+            # After a burst its end is noted soon, so that the position tells how far we are.
+            block = None if position == noted else ACKNOWLEDGE
+            found = await self._read(tail, position, block)
+            if found is None:
+                # Where it is now: a Redis that lost writes may number the next ones anew.
+                position = noted = await self.open_feed()
+                yield Batch([], was_away=True)
+                continue
+            if found:
+                yield Batch([decode_feed_entry(entry) for entry in found])
+                position = found[-1][0].decode()
+            if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
+                await self._acknowledge(position)
+                noted, noted_at = position, anyio.current_time()
 
     async def _read(self, tail: Tail, position: str, block: float | None) -> list[Entry] | None:
         """Entries above the position; None when Redis is away, or was."""

@@ -50,14 +50,10 @@ class Notifier:
         self._abouts = Abouts(event_log)
 
     async def run(self) -> None:
-        tail = self._log.connection.tail()
-        try:
+        async with self._log.connection.tail() as tail:
             while True:
                 if not await self._plan_next(tail):
                     await anyio.sleep(LOOK)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(tail)
 
     async def _plan_next(self, tail: Tail) -> bool:
         """Plan what comes next on the feed; False when nobody wants it, or Redis is away."""

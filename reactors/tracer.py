@@ -80,9 +80,8 @@ class TraceReactor:
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Export until cancelled. Started once Redis has said whether the role is ours."""
-        tail = self._log.connection.tail()
         self._worked = process_time()
-        try:
+        async with self._log.connection.tail() as tail:
             position = await self._turn()
             task_status.started()
             while True:
@@ -94,9 +93,6 @@ class TraceReactor:
                     self._moved = anyio.Event()
                     await self._pause()
                 position = await self._turn()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._log.connection.drop(tail)
 
     async def finish(self) -> None:
         """Wait a while until all that is on the feed now is exported, then let go of the role."""

@@ -154,13 +154,9 @@ class Feed:
         self._wake_all()
 
     async def _read_forever(self) -> None:
-        tail = self.log.connection.tail()
-        try:
+        async with self.log.connection.tail() as tail:
             while True:
                 await self._read(tail)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.log.connection.drop(tail)
 
     async def _read(self, tail: Tail) -> None:
         try:

@@ -234,14 +234,10 @@ class Subscription:
                 return wait_ms
 
     async def _read_forever(self, partition: int) -> None:
-        tail = self.log.connection.tail()
-        try:
+        async with self.log.connection.tail() as tail:
             while True:
                 if not await self._read(tail, partition):
                     await anyio.sleep(0.5)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.log.connection.drop(tail)
 
     async def _read(self, tail: Tail, partition: int) -> bool:
         """Hand over what is next on the feed; False when Redis is away, or the group is."""

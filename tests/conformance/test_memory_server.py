@@ -72,12 +72,13 @@ async def test_transaction_is_lost_as_one(connection: Connection, server: Server
 
 
 async def test_server_that_is_away_refuses(connection: Connection, server: Server) -> None:
-    reading = asyncio.create_task(connection.tail().read({"stream": "0-0"}, count=1))
-    await connection.wire.call("PING")
-    server.go_away()
-    for call in (reading, connection.wire.call("PING"), connection.redis.ping()):
-        with pytest.raises(exceptions.ConnectionError):
-            await call
+    async with connection.tail() as tail:
+        reading = asyncio.create_task(tail.read({"stream": "0-0"}, count=1))
+        await connection.wire.call("PING")
+        server.go_away()
+        for call in (reading, connection.wire.call("PING"), connection.redis.ping()):
+            with pytest.raises(exceptions.ConnectionError):
+                await call
     server.come_back()
     assert await connection.wire.call("PING") == b"PONG"
 

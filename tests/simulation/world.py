@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 
+from agentainer_flow.core.errors import RedisUnavailable
 from agentainer_flow.core.keys import Keys
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.memory import Server
@@ -117,7 +118,7 @@ class World:
         self.context = copy_context()
         log = EventLog(self.settings_of(), self.url)
         try:
-            await log.open()
+            await _open(log)
             for queue, limit in self.plan.queues.items():
                 await log.scripts.set_queue(queue, limit=limit)
             for member in self.members.values():
@@ -132,7 +133,7 @@ class World:
         LIFE.set(Life(CLIENTS, 1))
         log = EventLog(self.settings_of(), self.url)
         try:
-            await log.connection.call(log.open)
+            await _open(log)
             self.clients = [
                 Client(self, log, number, start) for number, start in enumerate(self.plan.starts)
             ]
@@ -225,3 +226,12 @@ class World:
         """Kill what still runs."""
         for member in self.members.values():
             member.kill()
+
+
+async def _open(log: EventLog) -> None:
+    """Wait for Redis: a fault may come before anybody has begun."""
+    while True:
+        try:
+            return await log.open()
+        except RedisUnavailable:
+            await anyio.sleep(0.1)
