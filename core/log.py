@@ -260,9 +260,11 @@ class EventLog:
     async def installation(self) -> str:
         """The name of this Redis and namespace, made once; labels of containers carry it."""
         key = self.keys.installation
-        await self.connection.call(lambda: self.redis.set(key, new_key()[:12], nx=True))
-        name: bytes = await self.connection.call(lambda: self.redis.get(key))
-        return name.decode()
+        while True:  # Redis may forget it before it is read
+            await self.connection.call(lambda: self.redis.set(key, new_key()[:12], nx=True))
+            name: bytes | None = await self.connection.call(lambda: self.redis.get(key))
+            if name is not None:
+                return name.decode()
 
 
 class FeedEntry(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ def judge_effects(
     recorder: Recorder, logs: Logs, counts: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
     """`counts`: how often a body changes the state, by workflow and step."""
-    yield from recorder.complaints
     for workflow, log in logs.items():
         yield from _states(workflow, log, counts[workflow])
         yield from _poison(workflow, log)

@@ -64,6 +64,7 @@ async def _checked(world: World, log: EventLog, logs: Logs) -> list[str]:
 
 
 def _judge(world: World, logs: Logs) -> Iterator[str]:
+    yield from world.recorder.complaints
     yield from _workflows(world, logs)
     if not world.plan.loses_writes:
         yield from judge_effects(world.recorder, logs, _counts(world))
