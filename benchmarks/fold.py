@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from agentainer_flow.core.log import EventLog, decode_raw
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.snapshots import load_view, read_snapshot
-from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.connections import connect
 from agentainer_flow.sdk.loop import run_loop
 from agentainer_flow.sdk.verify import verify

@@ -19,7 +19,8 @@ from ..core.log import EventLog
 from ..core.tail import Entry, entry_of
 from .damage import Damage, say_beginning, say_gap, say_unknown
 from .damage import Problem as Problem
-from .workflow import Gap, WorkflowView, apply
+from .fold import Gap, apply
+from .workflow import WorkflowView
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 

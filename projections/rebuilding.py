@@ -19,11 +19,12 @@ from ..core.keys import IMPORTED
 from .catalogue import BY_NAME, DOCUMENTS, LISTINGS, SNAPSHOTS, STATE, WRITTEN
 from .comparing import first_difference
 from .documents import document, encode
+from .fold import apply
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
 from .snapshots import decode_snapshot, encode_snapshot
 from .state import Extended, StateValue, whole
 from .walk import tag_set
-from .workflow import WorkflowView, apply
+from .workflow import WorkflowView
 
 _decode: Callable[[bytes], Any] = msgspec.json.decode
 #: Most that is shown of a value.

@@ -18,8 +18,9 @@ from ..core import events as e
 from ..core.errors import WorkflowNotFound
 from ..core.log import PAGE, EventLog
 from ..core.payloads import NULL
+from .fold import apply
 from .state import Extended, StateValue
-from .workflow import JobView, Result, StepView, WorkflowView, apply
+from .workflow import JobView, Result, StepView, WorkflowView
 
 #: Grows when snapshots of former releases can no longer be used.
 SCHEMA = 1

@@ -12,7 +12,8 @@ from ..core import clock
 from ..core import events as e
 from ..core.answers import Appended, Commit, CommitOutcome, Duplicate
 from ..core.log import EventLog
-from ..projections.workflow import WorkflowView, apply
+from ..projections.fold import apply
+from ..projections.workflow import WorkflowView
 from .counting import count_decision
 from .held import Held
 from .lane import Lane

@@ -20,7 +20,8 @@ from ..core import events as e
 from ..core.definition import Definition
 from ..core.ids import digest
 from ..core.payloads import decode
-from ..projections.workflow import WorkflowView, apply
+from ..projections.fold import apply
+from ..projections.workflow import WorkflowView
 from .binding import Cache, NeedsBlob, result_of
 from .scheduler import JOINED, Decision, decide
 

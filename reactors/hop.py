@@ -18,7 +18,8 @@ import msgspec
 from ..core import events as e
 from ..core.answers import Appended, ClaimedStep, Commit, Turned, decode_ready
 from ..core.log import EventLog
-from ..projections.workflow import WorkflowView, apply, branch
+from ..projections.fold import apply, branch
+from ..projections.workflow import WorkflowView
 from .binding import NeedsBlob, result_of
 from .commits import apply_all, recorded
 from .engine import Engine

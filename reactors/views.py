@@ -15,8 +15,9 @@ from redis import exceptions
 from ..core import events as e
 from ..core.errors import WorkflowNotFound
 from ..core.log import EventLog, FeedEntry
+from ..projections.fold import Gap, RolledBack, apply, check_follows, fold
 from ..projections.snapshots import load_view
-from ..projections.workflow import ALL, Gap, RolledBack, apply, check_follows, fold
+from ..projections.workflow import ALL
 from .held import Held, Holdings
 from .session import LaneLost
 

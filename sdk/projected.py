@@ -10,9 +10,10 @@ import msgspec
 from ..core.definition import Definition
 from ..core.events import Recorded
 from ..core.log import EventLog, decode_entry
+from ..projections.fold import fold
 from ..projections.rebuilding import Live, Told, large_values, tell
 from ..projections.walk import tag_set
-from ..projections.workflow import WorkflowStatus, WorkflowView, fold
+from ..projections.workflow import WorkflowStatus, WorkflowView
 
 STATUSES: tuple[str, ...] = get_args(WorkflowStatus)
 PAGE = 1000

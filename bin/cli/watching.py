@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from ..core.log import EventLog
-from ..projections.workflow import Gap, RolledBack, WorkflowView, apply
+from ..projections.fold import Gap, RolledBack, apply
+from ..projections.workflow import WorkflowView
 from ..sdk.handle import follow_to_end, read_view
 from ..sdk.progress import Progress
 from .session import find, prepare, with_log

@@ -17,8 +17,8 @@ import msgspec
 from agentainer_flow.core import events as e
 from agentainer_flow.core import keys
 from agentainer_flow.core.log import EventLog, decode_entry
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.state import whole
-from agentainer_flow.projections.workflow import fold
 
 Place = Literal["ready", "delayed", "leased", "completed", "failed", "gone"]
 

@@ -14,7 +14,7 @@ from agentainer_flow.core.definition import Definition
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.documents import document, encode
-from agentainer_flow.projections.workflow import fold
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.sdk.task import append_change, set_change
 
 from ..integration.bench import Bench

@@ -14,8 +14,9 @@ from agentainer_flow.core.definition import Definition, StepSpec
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections import snapshots
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.snapshots import load_view, read_snapshot
-from agentainer_flow.projections.workflow import WorkflowView, fold
+from agentainer_flow.projections.workflow import WorkflowView
 from agentainer_flow.reactors.projector import Projector
 from agentainer_flow.sdk import client
 from agentainer_flow.sdk.connections import connect

@@ -13,7 +13,7 @@ from agentainer_flow import AsyncContext, Workflow, WorkflowFailed, parallel, st
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.projections.documents import document
-from agentainer_flow.projections.workflow import fold
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.reactors import held
 from agentainer_flow.sdk.connections import connect
 

@@ -10,8 +10,9 @@ import msgspec
 from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import Bind, Definition, Fan, Retry, StepSpec
 from agentainer_flow.core.tail import Entry
+from agentainer_flow.projections.fold import apply
 from agentainer_flow.projections.histories import History, history_of
-from agentainer_flow.projections.workflow import WorkflowView, apply
+from agentainer_flow.projections.workflow import WorkflowView
 from agentainer_flow.reactors.binding import Cache, result_of
 from agentainer_flow.reactors.scheduler import decide
 

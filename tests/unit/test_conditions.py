@@ -6,7 +6,7 @@ import pytest
 
 from agentainer_flow.core import events as e
 from agentainer_flow.projections.conditions import Condition
-from agentainer_flow.projections.workflow import fold
+from agentainer_flow.projections.fold import fold
 
 from .test_history import FAILED
 from .test_workflow_view import RAW, log

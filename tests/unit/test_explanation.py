@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import Bind, Definition, Fan, Retry, StepSpec
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.queues import QueueView
-from agentainer_flow.projections.workflow import fold
 from agentainer_flow.sdk.explanation import Reason, explain
 from agentainer_flow.sdk.facts import Facts, LaneFacts, Unread, Waiting
 

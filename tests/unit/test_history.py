@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.history import (
     Change,
     Facts,
@@ -21,7 +22,7 @@ from agentainer_flow.projections.history import (
     parse_moment,
     replay,
 )
-from agentainer_flow.projections.workflow import WorkflowView, fold
+from agentainer_flow.projections.workflow import WorkflowView
 
 from .test_workflow_view import ERROR, RAW, STORY, log
 

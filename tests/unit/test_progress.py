@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agentainer_flow.core.definition import Definition, StepSpec
-from agentainer_flow.projections.workflow import WorkflowView, apply
+from agentainer_flow.projections.fold import apply
+from agentainer_flow.projections.workflow import WorkflowView
 from agentainer_flow.sdk.progress import Progress
 
 from .test_workflow_view import STORY

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
 from agentainer_flow.core.definition import Bind, Definition, Fan, Quorum, StepSpec
-from agentainer_flow.projections.workflow import ALL, WorkflowView, apply
+from agentainer_flow.projections.fold import apply
+from agentainer_flow.projections.workflow import ALL, WorkflowView
 from agentainer_flow.reactors.binding import Cache
 from agentainer_flow.reactors.scheduler import CHUNK, Decision, decide
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from agentainer_flow.core import events as e
 from agentainer_flow.core.log import decode_entry
 from agentainer_flow.projections import snapshots
+from agentainer_flow.projections.fold import apply, fold
 from agentainer_flow.projections.snapshots import decode_snapshot, encode_snapshot, is_due
-from agentainer_flow.projections.workflow import WorkflowView, apply, fold
+from agentainer_flow.projections.workflow import WorkflowView
 
 from .invariants.maker import Maker, render
 

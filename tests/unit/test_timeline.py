@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
+from agentainer_flow.projections.fold import fold
 from agentainer_flow.projections.history import facts, replay
 from agentainer_flow.projections.timeline import APART, BEHIND, FAILURES, Timeline
-from agentainer_flow.projections.workflow import fold
 
 from .test_history import FAILED
 from .test_workflow_view import log

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentainer_flow.core import events as e
-from agentainer_flow.projections.workflow import Gap, RolledBack, WorkflowView, apply, fold
+from agentainer_flow.projections.fold import Gap, RolledBack, apply, fold
+from agentainer_flow.projections.workflow import WorkflowView
 
 RAW = msgspec.Raw
 ERROR = e.Failure("ValueError", "no")
