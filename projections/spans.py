@@ -75,7 +75,8 @@ class _Task(msgspec.Struct):
     failed_ms: int | None = None
     started: e.TaskStarted | None = None
     started_ms: int = 0
-    sleeps: list[tuple[str, int, int]] = []
+    #: Name, begin and end (ms), and version of each.
+    sleeps: list[tuple[str, int, int, int]] = []
     #: Spans of agents, which follow with the attempt that they belong to.
     agents: list[Span] = []
 
@@ -144,8 +145,9 @@ class Tracer:
             case e.TaskStarted():
                 yield from self._start(event, at)
             case e.EffectRecorded(kind="sleep"):
+                until_ms = int(1000 * float(msgspec.json.decode(event.value)))
                 self._task(event.step, event.index, at.ts).sleeps.append(
-                    (event.name, at.ts, int(1000 * float(msgspec.json.decode(event.value))))
+                    (event.name, at.ts, until_ms, at.version)
                 )
             case e.TaskCompleted():
                 yield from self._end_attempt(event, at.ts, "success", None)
@@ -260,14 +262,14 @@ class Tracer:
             failure=error,
             ok=result == "success",
         )
-        if task.sleeps:
-            own = span_id_of(self._workflow, "attempt", *place)
-            for number, (name, slept_ms, until_ms) in enumerate(task.sleeps):
-                yield self._span(
-                    f"sleep {name}", ("sleep", *place, number), slept_ms, min(until_ms, ms), own
-                )
-        agents, task.agents = task.agents, []
-        yield from agents
+        own = span_id_of(self._workflow, *delivery, *place)
+        sleeps, task.sleeps = task.sleeps, []
+        for name, began_ms, until_ms, version in sleeps:
+            awake_ms = min(until_ms, ms)
+            yield self._span(f"sleep {name}", ("sleep", *place, version), began_ms, awake_ms, own)
+        if not isinstance(event, e.TaskLost):  # its agents go on in the next delivery
+            agents, task.agents = task.agents, []
+            yield from agents
 
     def _launch(self, event: e.JobLaunched, ms: int) -> None:
         job = self._jobs.get(event.job)

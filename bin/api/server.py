@@ -44,7 +44,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    sock.set_inheritable(True)
     return sock
 
 

@@ -113,6 +113,30 @@ def test_a_lost_delivery_is_told_beside_the_attempt_that_goes_on() -> None:
     assert done.span_id == span_id_of("w", "attempt", "a", 0, 1)
 
 
+def test_what_a_lost_delivery_did_stays_with_a_span_that_is_there() -> None:
+    """Its sleeps once had ids that sleeps of the next one had too, and a parent yet to come."""
+    log_of_it = log(
+        *BEGUN,
+        e.EffectRecorded("a", 0, "nap", RAW(b"1.0055"), "sleep"),
+        e.JobRequested("a", 0, "j", 1, "writer", e.JobSpec("image")),
+        e.JobSucceeded("a", 0, "j", RAW(b"1")),
+        e.TaskLost("a", 0, 1, "w1"),
+        e.TaskStarted("a", 0, 1, "w2"),
+        e.EffectRecorded("a", 0, "doze", RAW(b"1.0105"), "sleep"),
+        e.TaskCompleted("a", 0, 1),
+    )
+    tracer, found = Tracer("w", DEFINITION), dict[str, Span]()
+    for recorded in log_of_it:
+        brought = {span.span_id: span for span in tracer.take(recorded)}
+        assert brought.keys().isdisjoint(found)
+        found |= brought
+        assert all(span.parent_id in {"", *found} for span in brought.values())
+    lost, done = (span for span in found.values() if span.name == "task a")
+    parents = {span.name: span.parent_id for span in found.values()}
+    assert parents["sleep nap"] == lost.span_id
+    assert parents["sleep doze"] == parents["agent writer"] == done.span_id
+
+
 def test_pauses_and_sleeps() -> None:
     found = spans(
         *BEGUN,
