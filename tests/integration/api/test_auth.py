@@ -116,6 +116,12 @@ async def test_others_can_call_only_when_there_are_tokens(settings: Settings) ->
             assert not await needs_tokens(log, sock)
 
 
+def test_children_do_not_hold_the_address() -> None:
+    """A tracer that outlived its killed parent for some seconds kept its successor from serving."""
+    with listen("127.0.0.1", 0) as sock:
+        assert not sock.get_inheritable()
+
+
 #: Reads its own workflow, writes its state, and says what it may not.
 AGENT = """
 import json, os, urllib.error, urllib.request
