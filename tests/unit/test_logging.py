@@ -76,6 +76,21 @@ def test_what_a_library_warns_of_is_a_line_like_ours(
         {"text": f"the token agj.{SECRET}.sig of an agent"},
         {"password": [SECRET]},
         {"token": {"value": SECRET}},
+        {"PassWord": SECRET},
+        {"db.password": SECRET},
+        {"passwords": [SECRET]},
+        {"map": {b"password": SECRET, ("a", 1): 2}},
+        {"headers": [("X-Api-Key", SECRET)]},
+        {"argv": ["psql", "--password", SECRET, "db"]},
+        {"command": f"psql --password {SECRET} db"},
+        {"header": f"X-Api-Key: {SECRET}"},
+        {"header": f"Authorization: token {SECRET}"},
+        {"text": f"password='two {SECRET}'"},
+        {"text": f'{{\\"password\\": \\"{SECRET}\\"}}'},
+        {"url": f"postgres://user:a@{SECRET}@host/db"},
+        {"text": f"sk-proj-{SECRET}"},
+        {"text": f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{SECRET}"},
+        {"text": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----"},
     ],
 )
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -87,6 +102,17 @@ def test_secrets_of_the_environment_are_hidden_wherever_they_are() -> None:
     environ = {"AGENTAINER_SECRET_OPENAI": SECRET, "SHORT_KEY": "abc", "HOME": "/root"}
     assert hide_in_text(f"it answered {SECRET}!", environ) == f"it answered {HIDDEN}!"
     assert hide_in_text("abc in /root", environ) == "abc in /root"
+
+
+def test_passwords_in_urls_of_the_environment_are_secrets_by_themselves() -> None:
+    assert hide_in_text(f"no: {SECRET}", {"DB": f"redis://:{SECRET}@host"}) == f"no: {HIDDEN}"
+
+
+def test_the_folder_of_the_process_is_no_secret() -> None:
+    """PWD once was one by its name, and cut the paths of tracebacks."""
+    assert (
+        hide_in_text("/srv/flow/a.py", {"PWD": "/srv/flow", "OLDPWD": "/srv"}) == "/srv/flow/a.py"
+    )
 
 
 def test_secrets_are_hidden_in_tracebacks() -> None:
