@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from ..core.errors import SettingsError
 from ..projections.spans import Span
@@ -16,12 +19,25 @@ from .otlp_spans import spans_bytes
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
+log = structlog.get_logger()
+
 INSTALL = "pip install 'agentainer-flow[otlp]'"
 #: What the protocols are called, and where their exporters are.
 _EXPORTERS = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
 }
+
+
+#: Variables that name what makes the exporter's sessions.
+_SESSIONS = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+)
+#: Answers that are about the message: it would get them again.
+_REFUSALS = frozenset({"400", "413", "422", "INVALID_ARGUMENT", "OUT_OF_RANGE"})
+#: How gRPC says that it is too large; otherwise the collector has no room now.
+_TOO_LARGE = ("RESOURCE_EXHAUSTED", "larger than max")
 
 
 def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
@@ -62,15 +78,86 @@ class Exporter:
         except ImportError as error:
             raise SettingsError(f"traces by OTLP need packages: {INSTALL} ({error})") from None
         given: dict[str, Any] = {"endpoint": _traces_of(endpoint, protocol)} if endpoint else {}
+        if protocol == "grpc":
+            made.TraceServiceStub = partial(_Stub, made.TraceServiceStub, self._heed)
+        else:
+            given |= _session(self._heed)
         self._exporter = made.OTLPSpanExporter(**given)
         self._success = SpanExportResult.SUCCESS
+        #: What the collector said against the last message.
+        self._refusal = ""
+        #: Spans that it would never take.
+        self.refused = 0
 
     def export(self, spans: Sequence[Span]) -> bool:
-        """Whether the collector took them."""
-        return bool(self._exporter.export(spans) == self._success)
+        """Whether the collector has them, but for those that it would never take.
+
+        A message that it refuses goes again in halves: it was too large, or one span is at fault,
+        which others must not wait for.
+        """
+        self._refusal = ""
+        if self._exporter.export(spans) == self._success:
+            return True
+        if not self._refusal:
+            return False
+        if len(spans) == 1:
+            self._leave_out(spans[0])
+            return True
+        middle = len(spans) // 2
+        return self.export(spans[:middle]) and self.export(spans[middle:])
+
+    def _leave_out(self, span: Span) -> None:
+        self.refused += 1
+        workflow = span.attributes.get("agentainer.workflow.id")
+        log.warning(
+            "tracer.refused",
+            workflow=workflow,
+            span=span.name,
+            answer=self._refusal,
+            do=f"agentainer workflow trace {workflow} --otlp URL",
+        )
+
+    def _heed(self, code: str, says: str) -> None:
+        name, words = _TOO_LARGE
+        if code in _REFUSALS or (code == name and words in says):
+            self._refusal = f"{code} {says}".strip()
 
     def close(self) -> None:
         self._exporter.shutdown()
+
+
+#: Is told the code of an answer, and its words.
+Heed = Callable[[str, str], None]
+
+
+class _Stub:
+    """The exporter's client of gRPC; what fails is told, too."""
+
+    def __init__(self, stub: Any, heed: Heed, channel: Any) -> None:
+        self._client = stub(channel)
+        self._heed = heed
+
+    def Export(self, **given: Any) -> Any:  # noqa: N802 - the name is the protocol's
+        failures: Any = importlib.import_module("grpc").RpcError
+        try:
+            return self._client.Export(**given)
+        except failures as error:
+            self._heed(error.code().name, error.details() or "")
+            raise
+
+
+def _session(heed: Heed) -> dict[str, Any]:
+    """A session of HTTP that tells what was answered, unless the environment names its own."""
+    if any(os.environ.get(name) for name in _SESSIONS):
+        return {}
+    from requests import Response, Session
+
+    def tell(answer: Response, **_: object) -> None:
+        heed(str(answer.status_code), answer.reason or "")
+
+    session = Session()
+    session.hooks["response"].append(tell)
+    return {"session": session}
 
 
 def _protocol(environ: Mapping[str, str]) -> str:

@@ -48,6 +48,10 @@ def _export(spans: list[Span], endpoint: str) -> None:
                 raise ExportFailed(f"the collector at {endpoint} did not take the spans")
     finally:
         exporter.close()
+    if exporter.refused:
+        raise ExportFailed(
+            f"the collector at {endpoint} refused {exporter.refused} of {len(spans)} spans"
+        )
     say(f"{len(spans)} spans exported to {endpoint}")
 
 

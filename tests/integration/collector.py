@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,12 +28,14 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Collector:
-    """Serves OTLP over HTTP; while `refuses` it answers 503."""
+    """Serves OTLP over HTTP; while `refuses` it answers 503, and to `refusal` with its code."""
 
     def __init__(self) -> None:
         self.spans: list[Received] = []
         self.refused = 0
         self.refuses = False
+        #: The code for a message of these spans, 200 where it is taken.
+        self.refusal: Callable[[list[Received]], int] = lambda spans: 200
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
@@ -49,11 +51,13 @@ class Collector:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                if collector.refuses:
-                    collector.refused += 1
+                spans = decode(body)
+                code = 503 if collector.refuses else collector.refusal(spans)
+                if code == 200:
+                    collector.spans += spans
                 else:
-                    collector.spans += decode(body)
-                self.send_response(503 if collector.refuses else 200)
+                    collector.refused += 1
+                self.send_response(code)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -75,7 +79,7 @@ class Collector:
 
 
 @contextmanager
-def serving_grpc(spans: list[Received]) -> Generator[str]:
+def serving_grpc(spans: list[Received], *, most_bytes: int = 2**22) -> Generator[str]:
     """Serves OTLP over gRPC and adds what comes; its address."""
     grpc: Any = importlib.import_module("grpc")
 
@@ -85,7 +89,8 @@ def serving_grpc(spans: list[Received]) -> Generator[str]:
 
     export = grpc.unary_unary_rpc_method_handler(take, request_deserializer=decode)
     name = "opentelemetry.proto.collector.trace.v1.TraceService"
-    server = grpc.server(ThreadPoolExecutor(1))
+    options = [("grpc.max_receive_message_length", most_bytes)]
+    server = grpc.server(ThreadPoolExecutor(1), options=options)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(name, {"Export": export}),)
     )

@@ -111,6 +111,39 @@ def test_spans_go_by_grpc(traced: Command) -> None:
     assert {span.span_id: span.name for span in spans} == shown(traced, "last")
 
 
+def test_messages_that_are_too_large_go_in_halves(traced: Command, collector: Collector) -> None:
+    """They once were sent again for ever, and nothing after them."""
+    collector.refusal = lambda spans: 413 if len(spans) > 2 else 200
+    traced.run("Greet", "-i", "name=7")
+    assert got(collector) == shown(traced, "last")
+    assert len(collector.spans) == len(got(collector))
+    collector.spans.clear()
+    done = traced("workflow", "trace", "last", "--otlp", collector.url)
+    assert done.returncode == 0, done.stderr
+    assert got(collector) == shown(traced, "last")
+
+
+def test_a_span_that_is_refused_holds_up_no_other(traced: Command, collector: Collector) -> None:
+    def refusal(spans: list[Received]) -> int:
+        return 400 if any(span.name.startswith("queue") for span in spans) else 200
+
+    collector.refusal = refusal
+    traced.run("Greet", "-i", "name=7")
+    expected = {key: name for key, name in shown(traced, "last").items() if "queue" not in name}
+    assert got(collector) == expected
+    done = traced("workflow", "trace", "last", "--otlp", collector.url)
+    assert done.returncode == 1
+    assert "refused" in done.stderr
+
+
+def test_large_messages_go_by_grpc_in_halves(traced: Command) -> None:
+    spans: list[Received] = []
+    traced.environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = "grpc"
+    with serving_grpc(spans, most_bytes=2000) as traced.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]:
+        traced.run("Greet", "-i", "name=7")
+    assert {span.span_id: span.name for span in spans} == shown(traced, "last")
+
+
 def test_a_collector_that_is_away_delays_nothing_and_misses_nothing(
     traced: Command, collector: Collector
 ) -> None:
