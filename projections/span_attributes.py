@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..core import events as e
+from ..core.secrets import hide_in_text
 
 Attributes = dict[str, str | int | float | bool]
 #: The words of `cicd.pipeline.result` and `cicd.pipeline.task.run.result`.
@@ -15,7 +16,9 @@ Result = Literal["success", "failure", "error", "timeout", "cancellation", "skip
 
 #: Kinds of failures that are no failure of the code.
 _TIMEOUTS = frozenset({"TaskTimeout", "QueueTimeout", "WorkflowTimeout", "timed_out"})
-_ERRORS = frozenset({"oom_killed", "infrastructure_lost", "lost", "cannot_start", "image_missing"})
+_ERRORS = frozenset(
+    {"oom_killed", "infrastructure_lost", "lost", "Poison", "cannot_start", "image_missing"}
+)
 
 
 def usage_of(result: msgspec.Raw) -> Attributes:
@@ -86,10 +89,15 @@ def of_failure(failure: e.Failure) -> Attributes:
 
 
 def of_exception(failure: e.Failure) -> Attributes:
-    found: Attributes = {"exception.type": failure.type, "exception.message": failure.message}
+    found: Attributes = {"exception.type": failure.type, "exception.message": says(failure.message)}
     if failure.traceback:
-        found["exception.stacktrace"] = failure.traceback
+        found["exception.stacktrace"] = says(failure.traceback)
     return found
+
+
+def says(text: str) -> str:
+    """A text without secrets: the same wherever it is exported, so by their forms alone."""
+    return hide_in_text(text, {})
 
 
 def result_of(failure: e.Failure) -> Result:

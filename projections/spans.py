@@ -32,6 +32,7 @@ from .span_attributes import (
     of_step,
     of_task,
     result_of,
+    says,
     usage_of,
 )
 
@@ -406,7 +407,7 @@ class Tracer:
             told,
             tuple(links),
             tuple(happened),
-            f"{failure.type}: {failure.message}" if failure else None,
+            f"{failure.type}: {says(failure.message)}" if failure else None,
             ok,
         )
 

@@ -179,6 +179,7 @@ def test_results_that_tell_no_usage(text: bytes) -> None:
     [
         (e.Failure("TaskTimeout", "late"), "timeout"),
         (e.Failure("AgentFailed", "oom", kind="oom_killed"), "error"),
+        (e.Failure("Poison", "lost 3 workers while it ran"), "error"),
         (ERROR, "failure"),
     ],
 )
@@ -186,6 +187,15 @@ def test_the_words_for_results(failure: e.Failure, result: str) -> None:
     found = spans(*BEGUN, e.TaskFailed("a", 0, 1, failure), e.WorkflowFailed(failure, "a", 0))
     assert found[-1].attributes["cicd.pipeline.result"] == result
     assert named(found, "task a").attributes["cicd.pipeline.task.run.result"] == result
+
+
+def test_secrets_of_exceptions_stay_here() -> None:
+    failure = e.Failure(
+        "ValueError", "password=hunter2abc", traceback="f('redis://u:hunter2abc@h')"
+    )
+    task = named(spans(*BEGUN, e.TaskFailed("a", 0, 1, failure)), "task a")
+    assert task.error == "ValueError: password=***"
+    assert task.moments[0].attributes["exception.stacktrace"] == "f('redis://u:***@h')"
 
 
 def test_callers_and_forks_are_links() -> None:
