@@ -83,7 +83,7 @@ def of_failure(failure: e.Failure) -> Attributes:
     found: Attributes = {"error.type": failure.kind or failure.type}
     if failure.exit_code is not None:
         found["process.exit.code"] = failure.exit_code
-    if failure.kind == "oom_killed":
+    if "oom_killed" in (failure.type, failure.kind):  # of an agent, or of a task by its agent
         found["agentainer.agent.oom_killed"] = True
     return found
 

@@ -169,6 +169,20 @@ def test_agents_belong_to_their_attempt() -> None:
     assert [moment.name for moment in agent.moments] == ["agentainer.agent.adopted"]
 
 
+def test_memory_that_ran_out_is_told_of_the_agent_and_the_task() -> None:
+    failure = e.Failure("AgentFailed", "died", kind="oom_killed", exit_code=137)
+    found = spans(
+        *BEGUN,
+        e.JobRequested("a", 0, "j", 1, "writer", e.JobSpec("image")),
+        e.JobFailed("a", 0, "j", e.Failure("oom_killed", "died", exit_code=137)),
+        e.TaskFailed("a", 0, 1, failure),
+    )
+    for name in ("agent writer", "task a"):
+        attributes = named(found, name).attributes
+        assert (attributes["process.exit.code"], attributes["error.type"]) == (137, "oom_killed")
+        assert attributes["agentainer.agent.oom_killed"] is True
+
+
 @pytest.mark.parametrize("text", [b"3", b'"usage"', b'{"usage": 3}', b'{"usage": {"model": [1]}}'])
 def test_results_that_tell_no_usage(text: bytes) -> None:
     assert usage_of(RAW(text)) == {}
