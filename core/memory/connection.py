@@ -26,6 +26,7 @@ class MemoryConnection(AbstractConnection):
     """To the server of this name; see `serving`."""
 
     def __init__(self, *, server: str, client: str = "", **options: Any) -> None:
+        options.pop("retry", None)  # nothing is tried again, and each connection would copy it
         super().__init__(**{**_NAMELESS, **options})
         self._server = server
         self._client = client
@@ -86,7 +87,7 @@ class MemoryConnection(AbstractConnection):
             raise exceptions.ConnectionError("Connection closed by server.")
         patience = self.socket_timeout if timeout is None else timeout
         try:
-            if patience is None:
+            if patience is None or session.can_receive:
                 reply = await session.receive()
             else:
                 async with asyncio.timeout(patience):

@@ -30,6 +30,7 @@ class Interpreter:
         self._lua = _runtime()
         self._db: Database | None = None
         self._host = self._start()
+        self._call, self._eval = self._host.call, self._host.eval
         self._scripts: dict[bytes, Any] = {}
         self._libraries: dict[bytes, dict[bytes, Any]] = {}
 
@@ -69,11 +70,11 @@ class Interpreter:
 
     def call(self, db: Database, function: Any, name: str, number: int, args: Args) -> Reply:
         """Run a function of a library; the first `number` arguments are keys."""
-        return self._run(db, self._host.call, function, name, number, args)
+        return self._run(db, self._call, function, name, number, args)
 
     def eval(self, db: Database, script: Any, name: str, number: int, args: Args) -> Reply:
         """Run a script."""
-        return self._run(db, self._host.eval, script, name, number, args)
+        return self._run(db, self._eval, script, name, number, args)
 
     def _run(
         self, db: Database, way: Any, function: Any, name: str, number: int, args: Args
@@ -93,11 +94,8 @@ class Interpreter:
     def _send(self, name: Any = None, *given: Any) -> Any:
         """A command from Lua; its answer as sandbox.lua takes it."""
         try:
-            for one in given:
-                if type(one) is not bytes:
-                    given = tuple(map(_argument, given))
-                    break
-            answer = self._apply(name, given)
+            args = [one if type(one) is bytes else _argument(one) for one in given]
+            answer = self._apply(name, args)
         except Failure as failure:
             return None, failure.text.encode()
         kind = type(answer)
@@ -107,7 +105,7 @@ class Interpreter:
         found = COMMANDS.get(name) or COMMANDS.get(_argument(name).upper())
         if found is None:
             raise Failure("ERR Unknown Redis command called from script")
-        if not found.takes(len(args)):
+        if not found.least <= len(args) <= found.most:
             raise Failure("ERR Wrong number of args calling Redis command from script")
         db = self._db
         if db is None or found.name in _FORBIDDEN:
@@ -202,7 +200,9 @@ def _runtime() -> Any:
         lupa = importlib.import_module("lupa.lua51")
     except ImportError as error:
         raise ModuleNotFoundError(MISSING) from error
-    return lupa.LuaRuntime(encoding=None, unpack_returned_tuples=True, register_eval=False)
+    lua = lupa.LuaRuntime(encoding=None, unpack_returned_tuples=True, register_eval=False)
+    lua.execute(b"collectgarbage('setpause', 400)")  # what lives is small, and most dies at once
+    return lua
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
@@ -12,7 +11,6 @@ Id = tuple[int, int]
 FIRST: Id = (0, 0)
 LAST: Id = (2**64 - 1, 2**64 - 1)
 INVALID = "ERR Invalid stream ID specified as stream command argument"
-_ID = re.compile(rb"(\d{1,20})(?:-(\d{1,20}))?")
 
 
 @dataclass
@@ -135,10 +133,10 @@ def _previous(entry: Id) -> Id:
 
 def parse_id(text: bytes, missing: int = 0) -> Id:
     """An id as written; `missing` is its second part when that is not given."""
-    found = _ID.fullmatch(text)
-    if found is None:
+    ms, dash, sequence = text.partition(b"-")
+    if not ms.isdigit() or (dash and not sequence.isdigit()):
         raise Failure(INVALID)
-    entry = (int(found[1]), missing if found[2] is None else int(found[2]))
+    entry = (int(ms), int(sequence) if dash else missing)
     if max(entry) > LAST[0]:
         raise Failure(INVALID)
     return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -14,13 +15,10 @@ Handler = Callable[[Database, Args], Reply]
 class Command(NamedTuple):
     name: str
     run: Handler
-    #: Least and most arguments; None: any number.
+    #: Least and most arguments.
     least: int
-    most: int | None
+    most: float
     writes: bool
-
-    def takes(self, number: int) -> bool:
-        return self.least <= number and (self.most is None or number <= self.most)
 
 
 COMMANDS: dict[bytes, Command] = {}
@@ -29,10 +27,13 @@ COMMANDS: dict[bytes, Command] = {}
 def command(
     name: str, least: int = 0, most: int | None = -1, *, writes: bool = False
 ) -> Callable[[Handler], Handler]:
-    """Enter a function as a command of `least` to `most` arguments (-1: as many as `least`)."""
+    """Enter a function as a command of `least` to `most` arguments.
+
+    None: any number; -1: as many as `least`.
+    """
 
     def enter(run: Handler) -> Handler:
-        limit = least if most == -1 else most
+        limit = math.inf if most is None else least if most == -1 else most
         COMMANDS[name.encode()] = Command(name.lower(), run, least, limit, writes)
         return run
 
@@ -48,7 +49,7 @@ def find(name: bytes, args: Args) -> Command:
             f"ERR unknown command '{name.decode(errors='replace')}', with args beginning with: "
             f"{shown}"
         )
-    if not found.takes(len(args)):
+    if not found.least <= len(args) <= found.most:
         raise Failure(f"ERR wrong number of arguments for '{found.name}' command")
     return found
 

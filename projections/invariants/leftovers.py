@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 from .story import Story
 from .violation import KEYS, Violation
@@ -26,6 +27,7 @@ _PLACEHOLDERS = {
 _PARTITION = re.compile(r"flow:(\d+):")
 
 
+@cache
 def owned(listing: str) -> re.Pattern[str]:
     """What matches the keys of a listing like that of `core/keys.py`, without their prefix."""
     spelled = re.findall(r"^ {4}((?:workflow|flow):\S+|workflow:\S+) +[A-Z]+ ", listing, re.M)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from agentainer_flow.core.memory.streams import Stream
+from agentainer_flow.core.memory.values import Args
 
 #: Step and index.
 Place = tuple[str, int]
@@ -58,9 +60,9 @@ _decode = msgspec.json.Decoder(Facts).decode
 
 
 class Account:
-    """A log, folded."""
+    """A log, folded as far as it has been read."""
 
-    def __init__(self, log: Stream) -> None:
+    def __init__(self) -> None:
         self.status = ""
         self.version = 0
         self.digest = ""
@@ -70,9 +72,16 @@ class Account:
         self.completed: set[Place] = set()
         #: Agents that have not settled, and whether they were asked to stop.
         self.jobs: dict[str, bool] = {}
-        for (version, _), entry in log.entries.items():
-            fields = dict(zip(entry[::2], entry[1::2], strict=True))
-            self.version, self.digest = version, fields[b"dg"].decode()
+
+    def is_of(self, log: Stream) -> bool:
+        """Whether the log still has the entry that this ends with."""
+        last = log.entries.get((self.version, 0))
+        return last is not None and _fields(last)[b"dg"].decode() == self.digest
+
+    def read_on(self, log: Stream) -> None:
+        for entry in log.after((self.version, 0), None):
+            fields = _fields(log.entries[entry])
+            self.version, self.digest = entry[0], fields[b"dg"].decode()
             self.last_ms = int(fields[b"ts"])
             self._add(fields[b"type"].decode(), _decode(fields[b"data"]), fields[b"by"])
 
@@ -120,12 +129,29 @@ class Account:
             self.jobs[job] = word == "stop_requested" or self.jobs.get(job, False)
 
 
+def _fields(entry: Args) -> dict[bytes, bytes]:
+    return dict(zip(entry[::2], entry[1::2], strict=True))
+
+
+#: Of the logs there are; one that Redis has read again after a loss is another one.
+_accounts: WeakKeyDictionary[Stream, Account] = WeakKeyDictionary()
+
+
+def account_of(log: Stream) -> Account:
+    """Fold what has come since the last time, or all of it."""
+    account = _accounts.get(log)
+    if account is None or not account.is_of(log):
+        account = _accounts[log] = Account()
+    account.read_on(log)
+    return account
+
+
 def judge_account(workflow: str, parts: Mapping[str, Any], shown_ms: float) -> Iterator[str]:
     """What Redis keeps of a workflow that its log does not say.
 
     `parts`: its keys. `shown_ms`: what is older than that has to be in its document.
     """
-    account, meta = Account(parts["events"]), parts["meta"]
+    account, meta = account_of(parts["events"]), parts["meta"]
     if (end := (int(meta[b"v"]), meta[b"dg"].decode())) != (account.version, account.digest):
         yield f"{workflow}: its log is said to end at {end[0]}, it ends at {account.version}"
     if (status := meta[b"status"].decode()) != account.status:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
+
+from sniffio import thread_local
 
 from agentainer_flow.core.errors import FlowError
 from agentainer_flow.sdk.testing.loop import Deadlock, VirtualLoop
 
 from .lives import LIFE, Life
+
+Ts = TypeVarTuple("Ts")
 
 #: Turns of the loop after which a run counts as going round in circles.
 BUDGET = 400_000
@@ -36,6 +41,17 @@ class SimulatedLoop(VirtualLoop):
     def thaw(self, life: Life) -> None:
         life.is_frozen = False
         self._ready.extend(self._held.pop(life, []))
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """As any loop, without the checks of one whose caller may be wrong."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def _run_once(self) -> None:
         """As the base class does it, in the order of the seed and without a system to ask."""
@@ -62,6 +78,14 @@ class SimulatedLoop(VirtualLoop):
                 held.append(handle)
                 continue
             handle._run()
+
+    def run_forever(self) -> None:
+        """As any loop; anyio need not ask each time which library it runs on."""
+        thread_local.name = "asyncio"
+        try:
+            super().run_forever()
+        finally:
+            thread_local.name = None
 
     def end(self) -> None:
         """What has just begun, or was held, takes its first step before it is cancelled."""

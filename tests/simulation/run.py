@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, MutableMapping, Sequence
@@ -49,6 +50,8 @@ class Outcome(msgspec.Struct):
 
 # It looks through all that is installed, for each connection.
 redis.utils.get_lib_version = cache(redis.utils.get_lib_version)
+# What is imported stays: who looks for what can go need not look through it.
+gc.freeze()
 
 
 def simulate(plan: Plan) -> Outcome:
