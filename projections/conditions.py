@@ -68,7 +68,7 @@ class Condition:
             return False
         except (InvalidExpression, LookupError, ArithmeticError, ValueError) as error:
             raise ValueError(
-                f"cannot use the condition {self.text!r}: {error}; there are {', '.join(KNOWN)}, "
+                f"cannot use the condition {self.text!r}: {error}; it is about {', '.join(KNOWN)}, "
                 "such as steps.load.failed > 0"
             ) from None
 
@@ -107,6 +107,15 @@ class _Lookup(Mapping[str, Any]):
         return _Lookup(cast("dict[str, Any]", known)) if isinstance(known, dict) else known
 
 
+class _Fields(_Lookup):
+    """Names of which there are no others."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise LookupError(f"no {name!r}; there are {', '.join(self)}")
+        return super().__getitem__(name)
+
+
 class _State(_Lookup):
     def value(self, known: StateValue) -> Any:
         """A plain value; of one that lies beside the log what it is."""
@@ -119,7 +128,7 @@ class _State(_Lookup):
 
 class _Steps(_Lookup):
     def value(self, known: StepView) -> Any:
-        return _Lookup(
+        return _Fields(
             {
                 "status": known.status,
                 "total": known.total,

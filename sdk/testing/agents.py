@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -12,12 +12,15 @@ from ...core.errors import FlowError
 from ...reactors.runtimes.contract import Launch, OutcomeKind
 from .props import Prop
 
+#: How an agent may fail.
+KINDS = [kind for kind in get_args(OutcomeKind) if kind not in ("succeeded", "cancelled")]
+
 
 class AgentFailure(Exception):
     """For `mock_agent(raises=…)`, or to be raised by its function: how the agent fails.
 
     `kind` as the engine tells it: failed, oom_killed, timed_out, cannot_start, image_missing,
-    bad_result or lost.
+    bad_result or lost. Raises ValueError for another one.
     """
 
     def __init__(
@@ -29,6 +32,8 @@ class AgentFailure(Exception):
         last_lines: Sequence[str] = (),
     ) -> None:
         super().__init__(reason or kind)
+        if kind not in KINDS:
+            raise ValueError(f"no agent fails with {kind!r}; kinds are {', '.join(KINDS)}")
         self.kind: OutcomeKind = kind
         self.reason = reason
         self.exit_code = exit_code
@@ -76,20 +81,22 @@ Play = Callable[[AgentCall], Any]
 class MockAgent(Prop):
     """An agent that a test plays; see `mock_agent`."""
 
+    made_by = "mock_agent(…)"
+
     def __init__(
         self,
         pattern: str,
         play: Play,
         *,
         takes: float | Callable[[AgentCall], float],
-        prints: Sequence[str],
+        prints: str | Sequence[str],
         failure: AgentFailure | None,
     ) -> None:
         super().__init__()
         self.pattern = pattern
         self.play = play
         self._takes = takes
-        self.prints = list(prints)
+        self.prints = prints.splitlines() if isinstance(prints, str) else list(prints)
         self._failure = failure
         #: One for each time that it was deployed, oldest first.
         self.calls: list[AgentCall] = []
@@ -105,9 +112,7 @@ class MockAgent(Prop):
         return self.calls[-1]
 
     def plays(self, launch: Launch) -> bool:
-        image = launch.image.rpartition("/")[2]
-        names = (launch.name, launch.image, image, image.partition(":")[0])
-        return any(fnmatchcase(name, self.pattern) for name in names)
+        return is_like(self.pattern, launch.name, launch.image)
 
     def begin(self, call: AgentCall) -> None:
         """Note the call. Raises AgentFailure for one that does not even begin."""
@@ -117,7 +122,8 @@ class MockAgent(Prop):
             raise self._failure
 
     def seconds(self, call: AgentCall) -> float:
-        return self._takes(call) if callable(self._takes) else self._takes
+        """Raises TypeError, ValueError, or what the test's function raises."""
+        return _seconds(self._takes(call) if callable(self._takes) else self._takes, self.pattern)
 
 
 def mock_agent(
@@ -125,11 +131,11 @@ def mock_agent(
     play: Play | None = None,
     *,
     returns: Any = None,
-    raises: BaseException | str | None = None,
+    raises: BaseException | type[BaseException] | str | None = None,
     takes: float | Callable[[AgentCall], float] = 0.0,
     exit_code: int | None = None,
     oom: bool = False,
-    prints: Sequence[str] = (),
+    prints: str | Sequence[str] = (),
 ) -> MockAgent:
     """Play the agents whose name or image is like `pattern` (`*` stands for anything).
 
@@ -137,7 +143,13 @@ def mock_agent(
     place `returns` is the result of all. An agent fails with `raises` (an AgentFailure, another
     exception, or a text), an `exit_code` other than 0, or by `oom`. It `takes` seconds of the
     run's time, or as many as a function of the call says, and `prints` lines of output.
+
+    An assertion in a function that does not hold fails the test, not the agent.
     """
+    if play is not None and not callable(play):
+        raise TypeError(f"mock_agent({pattern!r}, {play!r}): give a result as returns=")
+    if not callable(takes):
+        _seconds(takes, pattern)
     failure = _failure_of(raises, exit_code, oom)
     if failure and (play or returns is not None):
         raise ValueError(f"mock_agent({pattern!r}) is to fail and to return something: which?")
@@ -152,27 +164,44 @@ def mock_agent(
     return MockAgent(pattern, play or answer, takes=takes, prints=prints, failure=failure)
 
 
-def _failure_of(
-    raises: BaseException | str | None, exit_code: int | None, oom: bool
-) -> AgentFailure | None:
+def is_like(pattern: str, name: str, image: str) -> bool:
+    """Whether it is of an agent: of its name, or its image with or without registry and tag."""
+    short = image.rpartition("/")[2]
+    names = (name, image, short, short.partition(":")[0])
+    return any(fnmatchcase(one, pattern) for one in names)
+
+
+def _seconds(takes: object, pattern: str) -> float:
+    if not isinstance(takes, int | float):
+        raise TypeError(f"mock_agent({pattern!r}) takes seconds, got {takes!r}")
+    if not takes >= 0:
+        raise ValueError(f"mock_agent({pattern!r}) cannot take {takes!r} seconds")
+    return takes
+
+
+def _failure_of(raises: object, exit_code: int | None, oom: bool) -> AgentFailure | None:
     match raises:
         case AgentFailure():
             return raises
         case BaseException():
             return failure_of(raises, exit_code)
+        case type() if issubclass(raises, BaseException):
+            return _failure_of(raises(), exit_code, oom)
         case str():
             return AgentFailure("failed", raises, exit_code=exit_code or 1, last_lines=[raises])
         case None if oom:
             return AgentFailure("oom_killed", "out of memory", exit_code=exit_code or 137)
         case None if exit_code:
             return AgentFailure("failed", f"exit code {exit_code}", exit_code=exit_code)
-        case _:
+        case None:
             return None
+        case _:
+            raise TypeError(f"raises= is an exception or a text, got {raises!r}")
 
 
 def failure_of(error: BaseException, exit_code: int | None = None) -> AgentFailure:
     """As a Python program fails that does not catch an exception."""
-    line = f"{type(error).__name__}: {error}"
+    line = f"{type(error).__name__}: {error}".removesuffix(": ")
     return AgentFailure("failed", line, exit_code=exit_code or 1, last_lines=[line])
 
 

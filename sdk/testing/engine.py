@@ -22,16 +22,18 @@ from ..execution import Run
 from ..fork_plan import Changes, wish_of
 from ..registry import code_of, init_of
 from ..task import Task
-from .agents import AgentCall, MockAgent, UnknownAgent
+from .agents import AgentCall, MockAgent
 from .faults import Fault, Staged
 from .loop import Deadlock
-from .props import placed
+from .props import all_of, placed
 from .reader import Reader
 from .record import Effect, Graph, event_line
 from .roles import Roles
 from .runs import LocalRun, NeverHeld, Until, recent, test_of
 from .runtime import MockRuntime
 from .stages import Stage
+
+__tracebackhide__ = True  # for pytest: what a test did is in other frames
 
 #: Virtual seconds that a run may take before a test gives it up: a year.
 LONGEST = 366 * 86400.0
@@ -61,8 +63,8 @@ class FlowEngine:
     ) -> None:
         """`debug` prints each event as it happens; a run may take `within` seconds."""
         #: Those of this engine, after those in place around the test. May be changed.
-        self.agents = list(agents)
-        self.faults = list(faults)
+        self.agents = all_of(MockAgent, agents)
+        self.faults = all_of(Fault, faults)
         self.debug = debug or _debugs
         self.runs: list[LocalRun] = []
         self._instances: dict[str, object] = {}
@@ -173,15 +175,14 @@ class FlowEngine:
 
     def advance(self, seconds: float | timedelta) -> list[e.Recorded]:
         """Let so much time pass, with all that happens then: its events."""
-        if isinstance(seconds, timedelta):
-            seconds = seconds.total_seconds()
+        elapsed = _seconds(seconds)
         happened: list[e.Recorded] = []
 
         def look() -> bool:
             happened.extend(recorded for _, recorded in self._news(self.runs))
             return False
 
-        self._run_to(look, seconds, idle=True)
+        self._run_to(look, elapsed, idle=True)
         look()
         return happened
 
@@ -224,13 +225,11 @@ class FlowEngine:
     def _run_to(self, holds: Callable[[], bool], within: float, *, idle: bool = False) -> bool:
         self._look_around()
 
-        def is_over() -> bool:
-            if self._runtime.unknown:
-                unknown, self._runtime.unknown = self._runtime.unknown, []
-                raise UnknownAgent(unknown[0])
-            return holds()
-
-        return self.stage.run_to(is_over, within, idle=idle)
+        held = self.stage.run_to(lambda: bool(self._runtime.errors) or holds(), within, idle=idle)
+        if errors := self._runtime.errors:
+            self._runtime.errors = []
+            raise errors[0]
+        return held
 
     def _news(self, runs: Iterable[LocalRun]) -> Iterator[tuple[LocalRun, e.Recorded]]:
         for run in runs:
@@ -250,6 +249,8 @@ class FlowEngine:
 
     def _look_around(self) -> None:
         """Take what the test has put in place, for those who ask on other threads."""
+        all_of(MockAgent, self.agents)
+        all_of(Fault, self.faults)
         self._placed_agents, self._placed_faults = placed(MockAgent), placed(Fault)
 
     def _mocks(self) -> list[MockAgent]:
@@ -348,6 +349,13 @@ def _instance_of(workflow: Any) -> Any:
             code.name, f"is made with arguments ({needed}): give an instance, not the class"
         )
     return workflow()
+
+
+def _seconds(given: object) -> float:
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ValueError(f"advance() takes seconds or a timedelta, got {given!r}")
+    return seconds
 
 
 def _decoded(inputs: dict[str, msgspec.Raw]) -> dict[str, Any]:

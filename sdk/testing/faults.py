@@ -23,6 +23,8 @@ INJECTED = RuntimeError("injected by the test")
 class Fault(Prop):
     """Something that goes wrong where a step body begins; see `fail`, `slow`, `lose_worker`."""
 
+    made_by = "fail(…), slow(…) or lose_worker(…)"
+
     def __init__(
         self,
         kind: Kind,
@@ -35,6 +37,8 @@ class Fault(Prop):
         seconds: float = 0.0,
     ) -> None:
         super().__init__()
+        _check("index", index, least=0)
+        _check("attempt", attempt, least=1)
         self.kind = kind
         self.step = step
         self.index = index
@@ -46,17 +50,46 @@ class Fault(Prop):
         self.happened: list[tuple[str, int, int]] = []
 
     def __repr__(self) -> str:
+        return f"{self.name}, happened {len(self.happened)} times"
+
+    @property
+    def name(self) -> str:
         place = self.step if self.index is None else f"{self.step}[{self.index}]"
-        return f"{self.kind}({place!r}), happened {len(self.happened)} times"
+        return f"{self.kind}({place!r})"
+
+    def is_of(self, step: str) -> bool:
+        return fnmatchcase(step, self.step)
 
     def take(self, task: Task) -> bool:
         """Whether it happens to this task now; it counts as happened then."""
-        if not fnmatchcase(task.step, self.step) or len(self.happened) >= self._times:
+        if not self.is_of(task.step) or len(self.happened) >= self._times:
             return False
         if self.index not in (None, task.index) or self.attempt not in (None, task.attempt):
             return False
         self.happened.append((task.workflow, task.index, task.attempt))
         return True
+
+
+def _check(name: str, given: object, *, least: int) -> None:
+    if given is not None and (not isinstance(given, int) or given < least):
+        raise ValueError(f"{name} is a number from {least} on, got {given!r}")
+
+
+def _check_seconds(takes: object) -> None:
+    if not isinstance(takes, int | float) or not takes >= 0:
+        raise ValueError(f"takes= is seconds, got {takes!r}")
+
+
+def _error_of(error: object) -> BaseException:
+    match error:
+        case BaseException():
+            return error
+        case str():
+            return RuntimeError(error)
+        case type() if issubclass(error, BaseException):
+            return error(*INJECTED.args)
+        case _:
+            raise TypeError(f"error= is an exception or a text, got {error!r}")
 
 
 def fail(
@@ -71,21 +104,16 @@ def fail(
 
     A text is raised as RuntimeError. With `times` only the first so many tasks fail.
     """
-    match error:
-        case str():
-            error = RuntimeError(error)
-        case type():
-            error = error(*INJECTED.args)
-        case _:
-            pass
+    _check("times", times, least=1)
     most = math.inf if times is None else times
-    return Fault("fail", step, index=index, attempt=attempt, times=most, error=error)
+    return Fault("fail", step, index=index, attempt=attempt, times=most, error=_error_of(error))
 
 
 def slow(
     step: str, *, takes: float = math.inf, index: int | None = None, attempt: int | None = None
 ) -> Fault:
     """Have a step take so many seconds more before it begins: for ever, unless told how long."""
+    _check_seconds(takes)
     return Fault("slow", step, index=index, attempt=attempt, seconds=takes)
 
 
@@ -96,6 +124,7 @@ def lose_worker(
 
     Another worker is there at once; it gets the tasks when the lease of the dead one is over.
     """
+    _check("times", times, least=1)
     return Fault("lose_worker", step, index=index, attempt=attempt, times=times)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio.to_thread
@@ -16,8 +16,11 @@ from .agents import MockAgent
 from .engine import LONGEST, FlowEngine
 from .faults import Fault
 from .loop import BEGINNING
+from .props import all_of
 from .runs import LocalRun
 from .stages import VirtualStage
+
+__tracebackhide__ = True  # for pytest: what a test did is in other frames
 
 #: A lease that does not end, seconds.
 NEVER = 1e10
@@ -40,11 +43,12 @@ class LocalEngine(FlowEngine):
         debug: bool = False,
         **settings: Any,
     ) -> None:
-        """`now` is when it begins; names of runs follow from `seed`; a worker that died keeps its
-        tasks for `lease` seconds. `settings` are those of `AGENTAINER_…`, such as `slots=1`.
+        """`now` is when it begins, in UTC if it names no zone; names of runs follow from `seed`; a
+        worker that died keeps its tasks for `lease` seconds. `settings` are those of
+        `AGENTAINER_…`, such as `slots=1`.
         """
         super().__init__(agents=agents, faults=faults, debug=debug, within=within)
-        moment = now.timestamp() if isinstance(now, datetime) else now
+        moment = _moment(now) if isinstance(now, datetime) else float(now)
         # Nobody dies but by the test, so nobody has to show that they live.
         ours = load_settings({}, **{"lease": NEVER, **settings, "partitions": 1})
         stage = VirtualStage(ours, self._runtime, now=moment, seed=seed, lease=lease)
@@ -64,9 +68,11 @@ def run_local(
 
     A run that failed is returned as well: its `result` raises what `run()` would. `agents` are
     played in this order of preference, `faults` happen, `debug` prints each event. Raises
-    UnknownAgent for an agent that nobody plays, NeverHeld when the run can never end.
+    UnknownAgent for an agent that nobody plays, NeverHeld when the run can never end, ValueError
+    for a fault of no step.
     """
     _check_inputs(workflow)
+    _check_faults(workflow, all_of(Fault, faults))
     with LocalEngine(agents=agents, faults=faults, debug=debug) as engine:
         return engine.run(workflow, **inputs)
 
@@ -87,9 +93,25 @@ async def arun_local(
     return await anyio.to_thread.run_sync(run)
 
 
+def _moment(now: datetime) -> float:
+    return (now if now.tzinfo else now.replace(tzinfo=UTC)).timestamp()
+
+
+def _check_faults(workflow: Any, faults: Sequence[Fault]) -> None:
+    """Raises ValueError for one that can never happen, as no step is called so."""
+    steps = [step.id for step in code_of(_class_of(workflow)).definition.steps]
+    for fault in faults:
+        if not any(map(fault.is_of, steps)):
+            raise ValueError(f"{fault.name} is of no step; steps are {', '.join(steps)}")
+
+
+def _class_of(workflow: Any) -> type:
+    return workflow if isinstance(workflow, type) else type(workflow)
+
+
 def _check_inputs(workflow: Any) -> None:
     """Raises InputError when an input of the workflow cannot be told from an option."""
-    cls = workflow if isinstance(workflow, type) else type(workflow)
+    cls = _class_of(workflow)
     definition = code_of(cls).definition
     binds = [bind for step in definition.steps for bind in step.binds.values()]
     binds += [step.parallel.over for step in definition.steps if step.parallel]

@@ -5,12 +5,16 @@ One is in place for the runs that it is given to, or as a context manager for al
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar, cast
 
 
 class Prop:
+    #: What makes one, for messages.
+    made_by: ClassVar[str]
+
     def __init__(self) -> None:
         self._tokens: list[Token[tuple[Prop, ...]]] = []
 
@@ -35,3 +39,12 @@ P = TypeVar("P", bound=Prop)
 def placed(kind: type[P]) -> list[P]:
     """Those of the context, innermost first."""
     return [prop for prop in _placed.get() if isinstance(prop, kind)]
+
+
+def all_of(kind: type[P], given: object) -> list[P]:
+    """A list of these. Raises TypeError for anything else."""
+    found = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else [None]
+    props = [one for one in found if isinstance(one, kind)]
+    if len(props) != len(found):
+        raise TypeError(f"expected a list of {kind.made_by}, got {given!r}")
+    return props

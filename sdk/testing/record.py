@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -25,6 +25,8 @@ from ..portal import call
 from ..why import why
 from .agents import AgentCall
 
+__tracebackhide__ = True  # for pytest: what a test did is in other frames
+
 #: Events of a story that a failing test shows; of a longer one the middle is left out.
 SHOWN = 60
 
@@ -42,6 +44,9 @@ _UNKNOWN = e.WorkflowFailed(e.Failure("Unknown", "the log does not tell"))
 
 class Graph(dict[str, StepDocument]):
     """The steps of a run by name, in order, as they are at the moment."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise KeyError(f"there is no step {name!r}; steps are {', '.join(self)}")
 
     def __str__(self) -> str:
         wide = max(map(len, self), default=0)
@@ -181,7 +186,8 @@ class WorkflowRun:
         return (self.events[-1].ts - self.events[0].ts) / 1000 if self.events else 0.0
 
     def results(self, step: str) -> list[Any]:
-        """Results of a step's tasks that completed, in order of the items."""
+        """Results of a step's tasks that completed, in order of the items. Raises KeyError."""
+        _ = self.graph[step]
         found = sorted(self.view.step(step).results.items())
         return [self.value(one) for _, one in found]
 
@@ -194,7 +200,8 @@ class WorkflowRun:
     def story(self, *, most: int | None = None) -> str:
         """What happened, one event a line with the seconds since the beginning; then why.
 
-        `most` lines of events: what is left out of a longer story is in the middle.
+        That of a run that failed ends with the traceback of what its step raised. `most` lines of
+        events: what is left out of a longer story is in the middle.
         """
         return tell(self.history, most)
 
@@ -232,7 +239,13 @@ def tell(history: History, most: int | None = None) -> str:
         left_out = f"      … {len(lines) - 2 * half} more events …"
         lines = [*lines[:half], left_out, *lines[-half:]]
     reasons = [f"step {one.step}: {one.text}" if one.step else one.text for one in why(history)]
-    return "\n".join([*lines, *reasons])
+    return "\n".join([*lines, *reasons, *_traceback(history)])
+
+
+def _traceback(history: History) -> list[str]:
+    """Where the step failed that the run failed of."""
+    failed = [one.event for one in history.events if isinstance(one.event, e.WorkflowFailed)]
+    return failed[-1].error.traceback.splitlines() if failed else []
 
 
 def event_line(recorded: e.Recorded, beginning_ms: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ...core import events as e
 from ...core.log import EventLog
-from ...projections.conditions import Condition
+from ...projections.conditions import KNOWN, Condition
 from .. import client
 from ..fork_plan import Changes
 from .reader import Reader
@@ -16,6 +17,8 @@ from .record import NotSo, WorkflowRun
 
 if TYPE_CHECKING:
     from .engine import FlowEngine
+
+__tracebackhide__ = True  # for pytest: what a test did is in other frames
 
 #: What `until` takes: the name of a step or of a type of event, a condition as in
 #: `agentainer workflow replay --until`, or a function of the run.
@@ -79,16 +82,35 @@ class LocalRun(WorkflowRun):
 def test_of(
     condition: Until, runs: Sequence[LocalRun]
 ) -> Callable[[LocalRun, e.Recorded | None], object]:
-    """What is asked of a run after each event, and before the first. Raises ValueError."""
+    """What is asked of a run after each event, and before the first.
+
+    Raises ValueError for what names no step, no type of event and is no condition, TypeError.
+    """
     if callable(condition):
         return lambda run, _: condition(run)
     if condition in e.EVENTS:
         return lambda _, recorded: recorded is not None and recorded.type == condition
     if any(condition in run.graph for run in runs):
         return lambda run, _: run.view.step(condition).status != "pending"
+    steps = list(dict.fromkeys(name for run in runs for name in run.graph))
+    _check_names(condition, steps)
     try:
         read = Condition(condition)
     except ValueError as error:
-        names = ", ".join(dict.fromkeys(name for run in runs for name in run.graph))
-        raise ValueError(f"{error}; steps are {names}") from None
+        raise ValueError(f"{error}; steps are {', '.join(steps)}") from None
     return lambda run, recorded: read.holds(recorded or run.events[-1], run.view)
+
+
+def _check_names(condition: object, steps: Sequence[str]) -> None:
+    """Raises ValueError for what can never hold, as there is nothing called so, TypeError."""
+    if not isinstance(condition, str):
+        raise TypeError(f"until() takes a text or a function of the run, got {condition!r}")
+    noun = condition.partition(".")[0]
+    kin = [name for name in e.EVENTS if name.startswith(f"{noun}.")]
+    if kin and noun not in KNOWN and re.fullmatch(r"\w+\.\w+", condition):
+        raise ValueError(f"no event is a {condition}; there are {', '.join(kin)}")
+    asked = re.findall(r"(?<![\w.])steps\.(\w+)", condition)
+    if re.fullmatch(r"\w+", condition):
+        asked.append(condition)
+    if unknown := [name for name in asked if name not in steps]:
+        raise ValueError(f"there is no step {unknown[0]!r}; steps are {', '.join(steps)}")

@@ -15,7 +15,14 @@ from ...core.errors import CannotLaunch, PayloadError
 from ...core.ids import origin
 from ...core.payloads import encode
 from ...reactors.runtimes.contract import Launch, LogLine, Outcome, Permit, Sink, Started, always
-from .agents import AgentCall, AgentFailure, MockAgent, failure_of, say_unknown
+from .agents import (
+    AgentCall,
+    AgentFailure,
+    MockAgent,
+    UnknownAgent,
+    failure_of,
+    say_unknown,
+)
 
 
 class _Running:
@@ -54,8 +61,8 @@ class MockRuntime:
         self._mocks = mocks
         self._limit = limit
         self._running: dict[tuple[str, str], _Running] = {}
-        #: What steps deployed and nobody plays, in words.
-        self.unknown: list[str] = []
+        #: Why the test itself is wrong: agents that nobody plays, functions that do not hold.
+        self.errors: list[Exception] = []
 
     async def open(self) -> str:
         return "agents played by the test"
@@ -69,8 +76,9 @@ class MockRuntime:
         known = self._mocks()
         mock = next((one for one in known if one.plays(launch)), None)
         if mock is None:
-            self.unknown.append(say_unknown(launch, known))
-            raise CannotLaunch("image_missing", self.unknown[-1])
+            unknown = UnknownAgent(say_unknown(launch, known))
+            self.errors.append(unknown)
+            raise CannotLaunch("image_missing", str(unknown))
         call = _call_of(launch)
         try:
             mock.begin(call)
@@ -88,13 +96,18 @@ class MockRuntime:
         if mock.prints:
             ts_ms = clock.now_ms()
             await sink([LogLine(ts_ms, "stdout", line) for line in mock.prints])
-        outcome = await self._play(running, launch.limits.timeout_s or math.inf)
+        try:
+            seconds = mock.seconds(call)
+        except Exception as error:  # whatever the function of the test raises
+            outcome = self._blame(error)
+        else:
+            limit_s = launch.limits.timeout_s or math.inf
+            outcome = await self._play(running, seconds, limit_s)
         _end(call, outcome)
         return outcome
 
-    async def _play(self, running: _Running, limit_s: float) -> Outcome:
+    async def _play(self, running: _Running, seconds: float, limit_s: float) -> Outcome:
         mock, call = running.mock, running.call
-        seconds = mock.seconds(call)
         await running.spend(min(seconds, limit_s))
         if running.is_stopped:
             return Outcome(kind="cancelled")
@@ -109,9 +122,16 @@ class MockRuntime:
             return _failed(call, failure, mock.prints)
         except PayloadError as error:
             return Outcome(kind="bad_result", reason=str(error), exit_code=0)
-        except Exception as error:  # whatever the test raises is how the agent fails
+        except AssertionError as error:
+            return self._blame(error)
+        except Exception as error:  # whatever else the test raises is how the agent fails
             return _failed(call, failure_of(error), mock.prints)
         return Outcome(kind="succeeded", exit_code=0, result=bytes(data).decode())
+
+    def _blame(self, error: Exception) -> Outcome:
+        """The test fails, whatever its workflow makes of the agent."""
+        self.errors.append(error)
+        return Outcome(kind="failed", reason=f"{type(error).__name__}: {error}", exit_code=1)
 
     async def stop(self, launch: Launch) -> None:
         self._change(launch, stop=True)

@@ -22,6 +22,8 @@ from .reader import Store
 from .roles import Roles
 from .stepping import SteppedLoop
 
+__tracebackhide__ = True  # for pytest: what a test did is in other frames
+
 T = TypeVar("T")
 
 #: A command: gets the log to give it on, and the roles.
@@ -131,11 +133,15 @@ class VirtualStage:
             with use_clock(self._loop.clock), use_origin(self._origin):
                 return work()
 
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return run()
-        return _in_thread(run)
+        return _in_thread(run) if _runs_a_loop() else run()
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _in_thread(work: Callable[[], T]) -> T:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from agentainer_flow import Context, parallel, step, workflow
@@ -92,7 +95,7 @@ def test_a_worker_dies_and_another_goes_on() -> None:
     run = run_local(Sums, numbers=[1, 2, 3], faults=[lose_worker("double", index=1)])
 
     assert run.result == 12
-    assert_that(run).lost("double", index=1).took(at_least=5, at_most=6)
+    assert_that(run).lost("double", index=1, times=1).took(at_least=5, at_most=6)
     tasks = run.view.step("double").tasks
     assert tasks[0].worker != tasks[1].worker == tasks[2].worker
 
@@ -110,7 +113,7 @@ def test_an_agent_survives_the_worker_of_its_task(flow: LocalEngine) -> None:
 
     assert run.until().result == 1
     assert len(thinker.calls) == 1
-    assert_that(run).ran("ask", times=2).lost("ask").took(at_least=60, at_most=61)
+    assert_that(run).ran("ask", times=2).lost("ask", times=1).took(at_least=60, at_most=61)
 
 
 def test_recorded_values_survive_the_worker(flow: LocalEngine) -> None:
@@ -133,3 +136,27 @@ def test_recorded_values_survive_the_worker(flow: LocalEngine) -> None:
     assert run.until().result == 7
     assert calls == [1]
     assert_that(run).took(at_least=30, at_most=30.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "options", "error"),
+    [
+        (
+            run_local,
+            Sums,
+            {"faults": [fail("dubble")]},
+            r"fail\('dubble'\) is of no step; steps are",
+        ),
+        (run_local, Sums, {"faults": fail("load")}, r"a list of fail\(…\), slow\(…\) or lose_work"),
+        (fail, "load", {"error": 42}, "error= is an exception or a text, got 42"),
+        (fail, "load", {"index": "1"}, "index is a number from 0 on, got '1'"),
+        (fail, "load", {"attempt": 0}, "attempt is a number from 1 on, got 0"),
+        (lose_worker, "load", {"times": 0}, "times is a number from 1 on, got 0"),
+        (slow, "load", {"takes": -1}, "takes= is seconds, got -1"),
+    ],
+)
+def test_what_can_never_happen_is_said_at_once(
+    make: Callable[..., Any], given: Any, options: dict[str, Any], error: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        make(given, **options)

@@ -139,8 +139,9 @@ def test_large_values_are_whole() -> None:
     assert run.inputs == {"text": text}
 
 
-def test_it_begins_when_it_is_told_to() -> None:
-    with LocalEngine(now=datetime(2030, 5, 4, tzinfo=UTC)) as engine:
+@pytest.mark.parametrize("now", [datetime(2030, 5, 4, tzinfo=UTC), datetime(2030, 5, 4)])
+def test_it_begins_when_it_is_told_to(now: datetime) -> None:
+    with LocalEngine(now=now) as engine:
         assert engine.run(SlowOne).result == "2030-05-04T01:00:30+00:00"
         assert engine.now == datetime(2030, 5, 4, 1, 0, 30, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -92,6 +93,7 @@ def test_an_answer_may_depend_on_the_call() -> None:
     [
         (mock_agent("*", raises="no disk"), "failed", "no disk", 1),
         (mock_agent("*", raises=ValueError("odd")), "failed", "ValueError: odd", 1),
+        (mock_agent("*", raises=ValueError), "failed", "ValueError", 1),
         (mock_agent("*", exit_code=3), "failed", "exit code 3", 3),
         (mock_agent("*", oom=True), "oom_killed", "out of memory", 137),
         (mock_agent("*", raises=AgentFailure("image_missing")), "image_missing", "", None),
@@ -151,6 +153,7 @@ def test_what_it_prints_is_kept() -> None:
             return agent.logs()
 
     assert run_local(Prints, agents=[mock_agent("*", prints=["a", "b"])]).result == ["a", "b"]
+    assert run_local(Prints, agents=[mock_agent("*", prints="a\nb")]).result == ["a", "b"]
 
 
 def test_two_answers_are_refused() -> None:
@@ -158,6 +161,52 @@ def test_two_answers_are_refused() -> None:
         mock_agent("*", lambda call: 1, returns=2)
     with pytest.raises(ValueError, match="which"):
         mock_agent("*", oom=True, returns=2)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "options", "error"),
+    [
+        (mock_agent, ["*", {"a": 1}], {}, "give a result as returns="),
+        (mock_agent, ["*"], {"raises": 3}, "raises= is an exception or a text, got 3"),
+        (mock_agent, ["*"], {"raises": int}, "raises= is an exception or a text"),
+        (mock_agent, ["*"], {"takes": "1h"}, r"mock_agent\('\*'\) takes seconds, got '1h'"),
+        (mock_agent, ["*"], {"takes": -1}, "cannot take -1 seconds"),
+        (AgentFailure, ["oom"], {}, "no agent fails with 'oom'; kinds are failed, oom_killed"),
+        (run_local, [Asks], {"agents": ["thinker"]}, r"a list of mock_agent\(…\), got \['think"),
+        (LocalEngine, [], {"agents": mock_agent("*")}, r"a list of mock_agent\(…\), got mock_ag"),
+    ],
+)
+def test_what_makes_no_agent_is_said_at_once(
+    make: Callable[..., Any], given: list[Any], options: dict[str, Any], error: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        make(*given, **options)
+
+
+def test_agents_that_were_replaced_are_looked_at(flow: LocalEngine) -> None:
+    given: Any = {"thinker": 1}
+    flow.agents = given
+    with pytest.raises(TypeError, match=r"a list of mock_agent\(…\), got {'thinker': 1}"):
+        flow.run(Asks, question="?")
+
+
+def test_an_assertion_about_a_call_fails_the_test_not_the_agent() -> None:
+    def play(call: AgentCall) -> None:
+        assert call.input == "why?", "the wrong question"
+
+    with pytest.raises(AssertionError, match="the wrong question"):
+        run_local(Asks, question="?", agents=[mock_agent("*", play)])
+
+
+def test_a_time_that_cannot_be_told_fails_the_test() -> None:
+    def takes(call: AgentCall) -> Any:
+        return {"?": "1h"}[call.input]
+
+    thinker = mock_agent("*", takes=takes)
+    with pytest.raises(TypeError, match="takes seconds, got '1h'"):
+        run_local(Asks, question="?", agents=[thinker])
+    with pytest.raises(KeyError):
+        run_local(Asks, question="!", agents=[thinker])
 
 
 def test_agents_may_be_added_on_the_way(flow: LocalEngine) -> None:

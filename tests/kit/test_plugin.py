@@ -72,6 +72,7 @@ def test_what_failed_tells_its_story_and_every_event(project: Path) -> None:
     assert "3 failed, 3 passed" in said
     assert said.count(f"- {TITLE} -") == 2
     assert said.count("got 'Hello him'") == 1
+    assert "assertions.py" not in said  # the last frame is that of the test
     assert said.count("task.completed      greet[0]") == 3 + 3
     assert said.count("- Captured stderr call -") == 3
 

@@ -36,7 +36,7 @@ def test_runs_steps_faults_and_agents(engine: RedisEngine) -> None:
     assert run.until("double").graph["load"].status == "completed"
     assert run.until().result == 12
     assert asked.until().result == 42
-    assert_that(run).lost("double", index=1)
+    assert_that(run).lost("double", index=1, times=1)
     assert read_run(run.id, engine.stage.settings).story() == run.story()
 
 

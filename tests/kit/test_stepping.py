@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_until_a_step(flow: LocalEngine) -> None:
 CONDITIONS: list[tuple[Until, str]] = [
     ("steps.double.completed == 1", "task.completed"),
     ("state.loaded > 2", "state.updated"),
+    ("state.loaded", "state.updated"),
     ('event.type == "step.completed" and event.step == "double"', "step.completed"),
     ("workflow.completed", "workflow.completed"),
     (lambda run: len(run.events) == 4, "task.started"),
@@ -57,10 +59,36 @@ def test_until_a_condition(flow: LocalEngine, condition: Until, last: str) -> No
     assert run.events[-1].type == last
 
 
-def test_a_condition_that_cannot_be_read_is_told(flow: LocalEngine) -> None:
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("dubble", "no step 'dubble'; steps are load, double, total"),
+        ("steps.dubble.failed > 0", "no step 'dubble'; steps are load, double, total"),
+        ("steps.double.faild > 0", "no 'faild'; there are status, total, queued"),
+        ("status =", "steps are load, double, total"),
+        ("task.succeeded", "no event is a task.succeeded; there are task.started, task.compl"),
+        (3, "takes a text or a function of the run, got 3"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_told(
+    flow: LocalEngine, condition: Any, told: str
+) -> None:
     flow.start(Sums, numbers=[])
-    with pytest.raises(ValueError, match="steps are load, double, total"):
-        flow.until("dubble")
+    with pytest.raises((ValueError, TypeError), match=told):
+        flow.until(condition)
+
+
+@pytest.mark.parametrize("seconds", ["1h", -1])
+def test_time_goes_on_by_seconds(flow: LocalEngine, seconds: Any) -> None:
+    with pytest.raises(ValueError, match=r"advance\(\) takes seconds or a timedelta"):
+        flow.advance(seconds)
+
+
+def test_what_a_run_has_not_is_told(flow: LocalEngine) -> None:
+    run = flow.run(Sums, numbers=[])
+    for wrong in (lambda: run.results("dubble"), lambda: run.graph["dubble"]):
+        with pytest.raises(KeyError, match="no step 'dubble'; steps are load, double, total"):
+            wrong()
 
 
 def test_a_condition_that_never_holds_is_told(flow: LocalEngine) -> None:
