@@ -115,9 +115,45 @@ def assert_command(words: list[str]) -> None:
     assert {word for word in words if word.startswith("--")} <= known
 
 
-def test_prometheus_takes_the_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+def promtool(*arguments: str | Path) -> None:
+    """Have Prometheus' tool agree."""
+    tool = shutil.which("promtool")
+    if tool is None:
         pytest.skip("promtool is not installed")
-    done = subprocess.run([promtool, "check", "rules", str(RULES)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([tool, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_the_rules() -> None:
+    promtool("check", "rules", RULES)
+
+
+@pytest.mark.parametrize(
+    ("alert", "series"),
+    [
+        ("AgentainerTasksPoisoned", "agentainer_tasks_poisoned_total"),
+        ("AgentainerTasksLost", "agentainer_tasks_lost_total"),
+        ("AgentainerAgentsCannotStart", 'agentainer_job_launch_seconds_count{result="failed"}'),
+        ("AgentainerAppendsFenced", 'agentainer_appends_refused_total{reason="fenced"}'),
+    ],
+)
+def test_what_is_counted_for_the_first_time_alerts_and_ceases(
+    alert: str, series: str, tmp_path: Path
+) -> None:
+    """A counter that begins with 30 has never increased."""
+    firing = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    story: dict[str, Any] = {
+        "rule_files": [str(RULES)],
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": series, "values": "_x10 30x60"}],
+                "promql_expr_test": [
+                    {"expr": firing, "eval_time": "17m", "exp_samples": [{"value": 1}]},
+                    {"expr": firing, "eval_time": "45m", "exp_samples": []},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "story.yml").write_text(json.dumps(story))
+    promtool("test", "rules", tmp_path / "story.yml")
