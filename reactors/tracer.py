@@ -8,13 +8,16 @@ after a restart it is folded anew from the log.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from time import process_time
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 import structlog
 from redis import exceptions
 
@@ -94,10 +97,10 @@ class TraceReactor:
                     await self._pause()
                 position = await self._turn()
 
-    async def finish(self) -> None:
-        """Wait a while until all that is on the feed now is exported, then let go of the role."""
+    async def finish(self, patience: float = FAREWELL) -> None:
+        """Wait so long until all that is on the feed now is exported, then let go of the role."""
         self._stands_back = False
-        with anyio.move_on_after(FAREWELL):
+        with anyio.move_on_after(patience):
             end = await self._end()
             while (position := await self._turn()) is not None and _key(position) < _key(end):
                 with anyio.move_on_after(LOOK):
@@ -202,13 +205,39 @@ class TraceReactor:
 
     async def _try(self, spans: list[Span]) -> bool:
         try:
-            taken = await anyio.to_thread.run_sync(self._export, spans, abandon_on_cancel=True)
+            taken = await _in_daemon(partial(self._export, spans))
         except Exception as error:  # whatever a collector or its network does, it is tried again
             log.warning("tracer.not_exported", spans=len(spans), error=str(error))
             return False
         if not taken:
             log.warning("tracer.not_exported", spans=len(spans))
         return taken
+
+
+async def _in_daemon(export: Callable[[], bool]) -> bool:
+    """Unlike a thread of anyio, one that waits for a collector keeps no process from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+
+    def settle(taken: bool, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(taken)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        taken, failed = False, None
+        try:
+            taken = export()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, taken, failed)
+
+    threading.Thread(target=work, name="agentainer tracer", daemon=True).start()
+    return await future
 
 
 def _key(position: str) -> tuple[int, int]:

@@ -40,7 +40,7 @@ from .execution import Run
 from .handle import Handle, SyncHandle, result_of, wait_ended
 from .loop import run_loop
 from .metrics import Meter
-from .otlp_metrics import open_exporter, send_metrics
+from .otlp_metrics import FAREWELL, open_exporter, send_metrics
 from .portal import call
 from .progress import Progress
 from .registry import code_of, init_of, refuse_while_loading
@@ -172,7 +172,7 @@ class _Runner:
             with anyio.move_on_after(self._log.settings.lease):
                 await self._launcher.drain()
             if self._tracer:
-                await self._tracer.finish()
+                await self._tracer.finish(FAREWELL)
             tasks.cancel_scope.cancel()
 
     async def _let_go(self, created: bool, ended: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
+import time
 from collections.abc import Iterator
 
 import anyio
@@ -155,6 +157,20 @@ def test_a_collector_that_is_away_delays_nothing_and_misses_nothing(
     collector.refuses = False
     eventually(lambda: got(collector) == shown(traced, workflow))
     serving.stop()
+
+
+def test_a_run_does_not_wait_for_a_collector_that_hangs(
+    traced: Command, collector: Collector
+) -> None:
+    """The thread that sent to it once kept the process until the timeout of the exporter."""
+    answered = threading.Event()
+    collector.refusal = lambda spans: 200 if answered.wait(100) else 503
+    traced.environment["OTEL_EXPORTER_OTLP_TIMEOUT"] = "100"
+    began = time.monotonic()
+    traced.run("Greet", "-i", "name=7")
+    took = time.monotonic() - began
+    answered.set()
+    assert took < 50
 
 
 def test_a_tracer_that_is_killed_is_taken_over(traced: Command, collector: Collector) -> None:
