@@ -117,7 +117,8 @@ class Projector:
             return {}
         self._snapshots[view.id] = view.version
         data = encode_snapshot(view).decode()
-        return {"snapshot": {"view": data, "schema": SNAPSHOT_SCHEMA}}
+        snapshot = {"view": data, "schema": SNAPSHOT_SCHEMA, "updated": view.updated_ms}
+        return {"snapshot": snapshot}
 
     def _lifetimes(self, view: WorkflowView, definition: Definition) -> dict[str, object]:
         settings = self._log.settings

@@ -6,7 +6,7 @@
 -- version the keys get the lifetime that the end of a workflow gives them.
 --
 -- call: workflows [{id, version, digest, status, document, steps [JSON…], jobs {step: [job…]}, created (ms), schema,
---       [snapshot {view (JSON), schema}],
+--       [snapshot {view (JSON), schema, updated (ms)}],
 --       [log_ttl_ms, state_ttl_ms, logs [job…], is_archived] (at the end)}…]
 -- reply: number of workflows that were written
 
@@ -16,11 +16,11 @@ local function add_jobs(id, step, jobs)
 end
 
 -- A snapshot of a version that the log no longer has was taken before the log was rolled back, and so was
--- a view whose version the log has with another digest, since it has grown again.
+-- one whose last event the log has with another digest or of another time, since it has grown again.
 local function keep_snapshot(one, log_version)
   local id = one.version .. '-0'
   local entry = redis.call('XRANGE', workflow_key(one.id, 'events'), id, id)[1]
-  if not entry or entry[2][10] ~= one.digest then return end
+  if not entry or entry[2][10] ~= one.digest or tonumber(entry[2][6]) ~= one.snapshot.updated then return end
   local key = workflow_key(one.id, 'snapshot')
   local known = tonumber(redis.call('HGET', key, 'v') or 0)
   if known >= one.version and known <= log_version then return end
