@@ -50,6 +50,8 @@ class Network:
         #: Until when nothing passes, by life.
         self._parted: dict[Life, float] = {}
         self._heard = 0
+        #: Until when calls are on their way that a fault holds up, or nodes stand still by one.
+        self.late_s = 0.0
         self._forgetting: asyncio.Task[None] | None = None
         #: How far Redis' clock is off, s.
         self.shift_s = 0.0
@@ -115,13 +117,15 @@ class Network:
         """Note a fault, and kill the node if that is what it is."""
         self._world.seen[fault.kind] += 1
         self._world.story.tell(f"fault: {fault.kind} of {script}, call {fault.call} of {life}")
+        loop = self._world.loop
+        if fault.kind in ("delay", "freeze"):
+            self.late_s = max(self.late_s, loop.time() + fault.for_s)
         if fault.kind in ("crash_before", "crash_after"):
             self._world.crash(life, fault.for_s)
         elif fault.kind == "forget":
             forgetting = self.take_away(fault.for_s, lost=FORGOTTEN)
-            self._forgetting = self._world.loop.create_task(forgetting)
+            self._forgetting = loop.create_task(forgetting)
         elif fault.kind == "freeze":
-            loop = self._world.loop
             loop.freeze(life)
             loop.call_later(fault.for_s, loop.thaw, life)
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
 from .changes import any_start, of_each_step, seconds, with_fan_out, with_start
-from .graphs import Agent, Count, Fail, Nap, Once, Step, Work
-from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, TimedFault, TimedKind
+from .graphs import Act, Agent, Count, Fail, Nap, Once, Step, Work
+from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, TimedFault
 
 #: Scripts after whose calls it matters most that a node stands still, or that it heard nothing.
 FROZEN_AT = ["turn", "turn", "claim_jobs", "claim_jobs", "settle_job", "commit", "request_job"]
 LOST_AT = ["turn", "state", "record_effect", "request_job", "claim_jobs", "settle_job"]
 #: Scripts whose calls must not count when they come too late.
 LATE_AT = ["commit", "turn", "settle_job", "record_effect", "state", "request_job", "acknowledge"]
+
+#: What may happen to a call that is made.
+UNHEARD: list[CallKind] = ["lose_reply", "lose_reply", "double", "crash_after", "crash_after"]
+#: Scripts by which bodies write, and what of theirs does; and those of launchers.
+WRITES: list[tuple[str, Act]] = [
+    ("state", Count()),
+    ("record_effect", Once()),
+    ("request_job", Agent(0.3)),
+]
+LAUNCHES: list[tuple[str, Act]] = [("claim_jobs", Agent(0.2)), ("settle_job", Agent(0.2))]
 
 #: What it takes to call them.
 CALLERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
@@ -29,37 +40,49 @@ CALLERS: dict[str, type[Any] | tuple[type[Any], ...]] = {
 ROLES: dict[str, Role] = {
     "commit": "scheduler",
     "acknowledge": "scheduler",
+    "project": "scheduler",
     "claim_jobs": "launcher",
     "settle_job": "launcher",
+    "fire": "clock",
+    "sweep": "janitor",
 }
 
 
-def called(plan: Plan, script: str) -> bool:
-    """Whether something in the plan calls this script."""
+def scripts_of(plan: Plan, scripts: Iterable[str]) -> list[str]:
+    """Those of the scripts that something in the plan calls."""
     acts = [act for start in plan.starts for step in start.graph.steps for act in step.acts]
-    return script not in CALLERS or any(isinstance(act, CALLERS[script]) for act in acts)
+    return [
+        script
+        for script in scripts
+        if script not in CALLERS or any(isinstance(act, CALLERS[script]) for act in acts)
+    ]
+
+
+def callers(plan: Plan, script: str) -> list[str]:
+    """The nodes that call it."""
+    role = ROLES.get(script, "worker")
+    return [node.name for node in plan.nodes if role in node.roles]
 
 
 def call(plan: Plan, chance: Random, kind: CallKind, scripts: list[str], for_s: float) -> Plan:
-    script = chance.choice([script for script in scripts if called(plan, script)])
-    role = ROLES.get(script, "worker")
-    node = chance.choice([node.name for node in plan.nodes if role in node.roles])
+    script = chance.choice(scripts_of(plan, scripts))
+    node = chance.choice(callers(plan, script))
     number = 1 + int(chance.expovariate(1 / 2))
     fault = CallFault(node, number, kind, for_s, script)
     return replace(plan, calls=(*plan.calls, fault))
 
 
 def standstill(plan: Plan, chance: Random) -> Plan:
-    return call(plan, chance, "freeze", FROZEN_AT, seconds(chance, 2.1, 6))
+    return call(plan, chance, "freeze", FROZEN_AT, seconds(chance, 2.1, 3))
 
 
 def late_call(plan: Plan, chance: Random) -> Plan:
     """Others have taken over when a call gets there."""
-    return call(plan, chance, "delay", LATE_AT, seconds(chance, 2.3, 6))
+    return call(plan, chance, "delay", LATE_AT, seconds(chance, 2.2, 3.2))
 
 
 def late_commit(plan: Plan, chance: Random) -> Plan:
-    return call(plan, chance, "delay", ["commit"], seconds(chance, 2.5, 6))
+    return call(plan, chance, "delay", ["commit"], seconds(chance, 2.2, 3.2))
 
 
 def crossing(plan: Plan, chance: Random) -> Plan:
@@ -106,20 +129,6 @@ def lost_reply(plan: Plan, chance: Random) -> Plan:
     return call(plan, chance, "lose_reply", LOST_AT, 0.2)
 
 
-def alone(plan: Plan, chance: Random) -> Plan:
-    """A workflow runs in a process of its own, which often dies or stands still."""
-    number, _ = any_start(plan, chance)
-    plan = with_start(plan, number, alone=True)
-    kinds: list[TimedKind | None] = ["kill", "kill", "freeze", "partition", "stop", None]
-    kind = chance.choice(kinds)
-    if kind is None:
-        return plan
-    at_s = round(plan.starts[number].at_s + chance.uniform(0.05, 2.5), 3)
-    fault = TimedFault(at_s, kind, f"r{number}", seconds(chance, 2.1, 5))
-    timed = sorted([*plan.timed, fault], key=lambda one: one.at_s)
-    return replace(plan, timed=tuple(timed))
-
-
 def calm(plan: Plan, chance: Random) -> Plan:
     """Nothing goes wrong but what must not matter."""
     quick = tuple(fault for fault in plan.calls if fault.kind in QUICK)
@@ -130,42 +139,59 @@ def calm(plan: Plan, chance: Random) -> Plan:
     return plan
 
 
-def frozen_handover(plan: Plan, chance: Random) -> Plan:
-    """The launcher of agents that stand still in a pause dies, and another adopts them."""
-    number, start = any_start(plan, chance)
-    agent = Agent(seconds(chance, 1, 2.5))
-    plan = with_fan_out(plan, number, Step("s0", acts=(agent,), width=2))
-    at_s = round(start.at_s + seconds(chance, 0.3, 1), 3)
-    for_s = chance.choice([1.5, 5])  # it is over before or after somebody adopts them
-    commands = (Command(at_s, "freeze"), Command(round(at_s + for_s, 3), "resume"))
-    plan = with_start(plan, number, commands=commands)
-    deaths = [
-        TimedFault(round(at_s + seconds(chance, 0.2, 1), 3), "kill", node.name, 0.2)
-        for node in plan.nodes
-        if "launcher" in node.roles
-    ]
-    return replace(plan, timed=tuple(sorted([*plan.timed, *deaths], key=lambda one: one.at_s)))
-
-
 def stops(plan: Plan, chance: Random) -> Plan:
     """Nothing happens but that nodes are asked to stop, some before their tasks can end."""
     plan = calm(plan, chance)
+    number, start = any_start(plan, chance)
     if chance.random() < 0.6:
-        number, _ = any_start(plan, chance)
-        long = Step("s0", acts=(Work(seconds(chance, 3.2, 5)),), width=2)
-        plan = with_fan_out(plan, number, long)
+        work = Work(chance.choice([seconds(chance, 0.6, 1.2), seconds(chance, 3.6, 4.4)]))
+        plan = with_fan_out(plan, number, Step("s0", acts=(work,), width=2))
     stops = [
-        TimedFault(seconds(chance, 0.1, 3), "stop", chance.choice(plan.nodes).name, 0.2)
+        TimedFault(
+            round(start.at_s + seconds(chance, 0.1, 0.6), 2),
+            "stop",
+            chance.choice(plan.nodes).name,
+            0.2,
+        )
         for _ in range(chance.randint(1, 2))
     ]
     return replace(plan, timed=tuple(sorted(stops, key=lambda one: one.at_s)))
+
+
+def quiet(plan: Plan, chance: Random) -> Plan:
+    """Nothing happens for a while, and what is kept beside the logs has to be up to date."""
+    work = Work(seconds(chance, 1.8, 2.5))
+    return only(plan, chance, Step("s0", acts=(work,), width=chance.choice([1, 2, 4])))
+
+
+def only(plan: Plan, chance: Random, first: Step) -> Plan:
+    """Nothing goes wrong at all, and a workflow begins with this step."""
+    plan = replace(calm(plan, chance), calls=())
+    return with_fan_out(plan, any_start(plan, chance)[0], first)
+
+
+def in_vain(plan: Plan, chance: Random) -> Plan:
+    """A workflow is cancelled while its tasks run."""
+    number, start = any_start(plan, chance)
+    plan = replace(calm(plan, chance), calls=())
+    work = Work(seconds(chance, 2, 3))
+    plan = with_fan_out(plan, number, Step("s0", acts=(work,), width=chance.choice([1, 2])))
+    at_s = round(start.at_s + seconds(chance, 0.1, 0.6), 2)
+    return with_start(plan, number, commands=(Command(at_s, "cancel"),))
+
+
+def long_queue(plan: Plan, chance: Random) -> Plan:
+    """Tasks that do not wait for long are more than there are slots."""
+    plan = replace(plan, nodes=tuple(replace(node, slots=1) for node in plan.nodes))
+    tasks = Step("s0", acts=(Work(seconds(chance, 0.6, 1)),), width=4)
+    return only(plan, chance, replace(tasks, queue_timeout=seconds(chance, 0.2, 0.5)))
 
 
 def rollback(plan: Plan, chance: Random) -> Plan:
     """Redis loses its last writes, and little else goes wrong."""
     if any(start.alone for start in plan.starts):
         return plan
-    loss = TimedFault(seconds(chance, 0.2, 3), "rollback", number=chance.randint(1, 40))
+    loss = TimedFault(seconds(chance, 0.1, 1.5), "rollback", number=chance.randint(1, 40))
     return replace(plan, calls=(), timed=(loss,))
 
 
@@ -201,3 +227,30 @@ def forgotten_end(plan: Plan, chance: Random) -> Plan:
         for name in (node.name for node in plan.nodes if "scheduler" in node.roles)
     ]
     return replace(plan, calls=tuple(calls), timed=())
+
+
+def unheard_write(plan: Plan, chance: Random) -> Plan:
+    """Something is written, and whoever did it does not hear so, or dies."""
+    script, act = chance.choice([*WRITES, *LAUNCHES])
+    number, _ = any_start(plan, chance)
+    step = Step("s0", acts=(act, Work(0.2)), width=chance.choice([1, 2]), retries=1)
+    plan = with_fan_out(plan, number, step)
+    kind = chance.choice(UNHEARD)
+    faults = [
+        CallFault(node, chance.choice([1, 1, 2]), kind, 0.3, script)
+        for node in callers(plan, script)
+    ]
+    return replace(plan, calls=(*plan.calls, *faults))
+
+
+def forgotten_agents(plan: Plan, chance: Random) -> Plan:
+    """Redis forgets that agents were asked for; they run on, and nobody asks for them again."""
+    if any(start.alone for start in plan.starts):
+        return plan
+    number, start = any_start(plan, chance)
+    agents = Step("s0", acts=(Agent(seconds(chance, 0.5, 1.2)),), width=chance.choice([1, 2, 3]))
+    plan = with_fan_out(plan, number, agents)
+    at_s = round(start.at_s + seconds(chance, 0.1, 0.5), 2)
+    plan = with_start(plan, number, commands=(Command(round(at_s + 0.1, 2), "cancel"),))
+    loss = TimedFault(at_s, "rollback", for_s=0.1, number=chance.randint(4, 14))
+    return replace(plan, calls=(), timed=(loss,))

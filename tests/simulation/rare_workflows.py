@@ -22,7 +22,7 @@ from .plan import Command, Plan
 
 def slow_retries(plan: Plan, chance: Random) -> Plan:
     """A pause may fall between a failure and the next attempt."""
-    plan = of_each_step(plan, lambda step: replace(step, backoff=1.5) if step.retries else step)
+    plan = of_each_step(plan, lambda step: replace(step, backoff=1.0) if step.retries else step)
     number, start = any_start(plan, chance)
     if start.commands or chance.random() < 0.4:
         return plan
@@ -57,11 +57,21 @@ def deadly_step(plan: Plan, chance: Random) -> Plan:
     return with_step(plan, number, at, replace(step, acts=tuple(acts), retries=0))
 
 
+def with_agents(plan: Plan, chance: Random) -> Plan:
+    """A plan that has some has more of them now and then."""
+    acts = [act for start in plan.starts for step in start.graph.steps for act in step.acts]
+    if any(isinstance(act, Agent) for act in acts) and chance.random() < 0.7:
+        return plan
+    agents = Step("s0", acts=(Agent(seconds(chance, 0.3, 1)),), width=2)
+    return with_fan_out(plan, any_start(plan, chance)[0], agents)
+
+
 def stopped_agents(plan: Plan, chance: Random) -> Plan:
+    """Steps stop their agents, which would run on for long."""
     return of_each_agent(
-        plan,
+        with_agents(plan, chance),
         lambda agent: (
-            replace(agent, stops_after=seconds(chance, 0.05, 2), fails=0)
+            replace(agent, s=agent.s + 2, stops_after=seconds(chance, 0.05, 1), fails=0)
             if chance.random() < 0.6
             else agent
         ),
@@ -70,6 +80,7 @@ def stopped_agents(plan: Plan, chance: Random) -> Plan:
 
 def slow_agents(plan: Plan, chance: Random) -> Plan:
     """Tasks end before their agents, which go on for a while when they are asked to stop."""
+    plan = with_agents(plan, chance)
     plan = of_each_agent(plan, lambda agent: replace(agent, deaf=True, fails=0))
     timeout = seconds(chance, 0.5, 1.5)
 
@@ -107,7 +118,8 @@ def older_code(plan: Plan, chance: Random) -> Plan:
     workers = [node.name for node in plan.nodes if "worker" in node.roles]
     if len(workers) < 2:
         return plan
-    name, step = chance.choice(workers), f"s{chance.randint(0, 2)}"
+    name = chance.choice(workers)
+    step = chance.choice(any_start(plan, chance)[1].graph.steps).id
     nodes = tuple(replace(one, lacks=step) if one.name == name else one for one in plan.nodes)
     return replace(plan, nodes=nodes)
 
@@ -158,3 +170,15 @@ def other_changes(plan: Plan, chance: Random) -> Plan:
         plan,
         lambda step: step if step.plain else replace(step, acts=tuple(map(changed, step.acts))),
     )
+
+
+def pause_of_agents(plan: Plan, chance: Random) -> Plan:
+    """A pause begins about when agents are asked for."""
+    number, start = any_start(plan, chance)
+    acts = (Work(seconds(chance, 0.1, 0.4)), Agent(seconds(chance, 0.2, 0.8)))
+    plan = with_fan_out(plan, number, Step("s0", acts=acts, width=chance.choice([1, 3])))
+    at_s = round(start.at_s + seconds(chance, 0.1, 0.7), 2)
+    verb = chance.choice(["pause", "freeze"])
+    pause = Command(at_s, verb)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    resume = Command(round(at_s + seconds(chance, 0.5, 1.2), 2), "resume")
+    return with_start(plan, number, commands=(pause, resume))

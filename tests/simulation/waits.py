@@ -87,7 +87,7 @@ class Floor:
             case "step.failed":
                 run.is_going_on = False
             case "task.retried":
-                self._queue(run, entry, [place[1]], data["delay_ms"])
+                self._queue(run, entry, [place[1]], data.get("delay_ms", 0))
             case "task.started":
                 yield from self._leave(run, place, entry)
                 run.running[place] = _node_of(self._plan, data["worker"])

@@ -57,16 +57,10 @@ ENGINE = [
         "news count as dealt with before they are",
         "reactors.lane:Lane.batches",
         "yield Batch([decode_feed_entry(entry) for entry in found])\n"
-        "                position = found[-1][0].decode()",
+        "            position = found[-1][0].decode()",
         "position = found[-1][0].decode()\n"
-        "                await self._acknowledge(position)\n"
-        "                yield Batch([decode_feed_entry(entry) for entry in found])",
-    ),
-    Mutant(
-        "a lane is renewed after its lease",
-        "reactors.lane:Lane.keep",
-        "lease / 3",
-        "lease * 2",
+        "            await self._acknowledge(position)\n"
+        "            yield Batch([decode_feed_entry(entry) for entry in found])",
     ),
     Mutant(
         "what followed on a conflict is not decided",

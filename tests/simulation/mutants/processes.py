@@ -29,4 +29,10 @@ PROCESSES = [
         "if ended or not created:",
         "if True:",
     ),
+    Mutant(
+        "leases are renewed after they have ended",
+        "reactors.session:Heartbeat.__init__",
+        "lease / 3",
+        "lease * 2",
+    ),
 ]
