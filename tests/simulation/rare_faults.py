@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from .changes import any_start, of_each_step, seconds, with_fan_out, with_start
+from .changes import any_start, seconds, with_fan_out, with_start
 from .graphs import Act, Agent, Count, Fail, Nap, Once, Step, Work
 from .plan import QUICK, CallFault, CallKind, Command, Plan, Role, TimedFault
 
@@ -196,10 +196,9 @@ def rollback(plan: Plan, chance: Random) -> Plan:
 
 
 def short_rollbacks(plan: Plan, chance: Random) -> Plan:
-    """Redis loses what it was told last, again and again while many tasks run, and no agents."""
+    """Redis loses what it was told last, again and again while many tasks run."""
     if any(start.alone for start in plan.starts):
         return plan
-    plan = of_each_step(plan, without_agents)
     number, start = any_start(plan, chance)
     busy = Step("s0", acts=(Work(seconds(chance, 0.05, 0.3)),), width=4, max_workers=2)
     plan = with_fan_out(plan, number, busy)
@@ -212,16 +211,10 @@ def short_rollbacks(plan: Plan, chance: Random) -> Plan:
     return replace(plan, calls=(), timed=tuple(losses), snapshot_every=every)
 
 
-def without_agents(step: Step) -> Step:
-    acts = (Work(act.s) if isinstance(act, Agent) else act for act in step.acts)
-    return replace(step, acts=tuple(acts))
-
-
 def forgotten_end(plan: Plan, chance: Random) -> Plan:
     """Redis loses its last writes before a document of them gets there."""
     if any(start.alone for start in plan.starts):
         return plan
-    plan = of_each_step(plan, without_agents)
     calls = [
         CallFault(name, chance.randint(1, 4), "forget", 0.1, "project")
         for name in (node.name for node in plan.nodes if "scheduler" in node.roles)

@@ -52,7 +52,7 @@ def _steps(draw: st.DrawFn, name: str, after: tuple[str, ...]) -> Step:
 NODES = ("n1", "n2")
 #: What a host is hit by takes longer to get over than a short run is worth.
 TIMED = [kind for kind in get_args(TimedKind) if kind not in ("host", "rollback", "clock")]
-CALLS = [kind for kind in get_args(CallKind) if kind != "forget"]
+CALLS: list[CallKind] = list(get_args(CallKind))
 
 calls = st.builds(
     CallFault,
