@@ -28,6 +28,8 @@ LONGEST, LONGEST_WITH_FAULTS = 5_500, 11_000
 GRACE_MS = 3_000
 #: Faults after which somebody acts on what it read long before.
 STANDSTILLS = {"freeze", "partition", "daemon", "redis", "delay", "delay_reply"}
+#: From the look whether an agent is still wanted to its start, at most, ms.
+LOOKED_MS = 300
 #: What an order to freeze or to end takes to get there, ms.
 ON_THE_WAY = 1_000
 
@@ -41,6 +43,9 @@ def judge_calm(
     if not kinds & STANDSTILLS:
         for workflow, log in logs.items():
             yield from _let_go_on(workflow, log, recorder.containers)
+    if not kinds & (STANDSTILLS - {"daemon"} | {"clock"}):
+        for workflow, log in logs.items():
+            yield from _unwanted(workflow, log, recorder.containers)
     if _only_stops(plan):
         yield from _handed_over(logs, recorder)
     if not plan.is_calm:
@@ -142,6 +147,19 @@ def _let_go_on(
                 ):
                     yield f"{workflow}: agent {one.job} was let go on in a pause"
             frozen_ms = 0
+
+
+def _unwanted(
+    workflow: str, log: Sequence[Entry], containers: Sequence[Container]
+) -> Iterator[str]:
+    """No agent is set going that was to be stopped before: its launcher asks just before."""
+    asked_ms = {entry.data["job"]: entry.ts for entry in log if entry.type == "job.stop_requested"}
+    for one in containers:
+        if (
+            one.workflow == workflow
+            and one.started_ms > asked_ms.get(one.job, math.inf) + LOOKED_MS
+        ):
+            yield f"{workflow}: agent {one.job} was to be stopped, and began after that"
 
 
 def _thawed(workflow: str, log: Sequence[Entry], containers: Sequence[Container]) -> Iterator[str]:
