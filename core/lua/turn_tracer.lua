@@ -8,8 +8,15 @@
 -- reply: position (id of the last entry that was exported), or false while somebody else has the role
 local owner = redis.call('GET', flow_key('tracer'))
 if owner and owner ~= call.token then return reply(false) end
-redis.call('SET', flow_key('tracer'), call.token, 'PX', call.lease_ms)
-redis.call('SET', flow_key('traced'), call.group, 'PX', call.kept_ms)
+
+-- Most turns write nothing, for a Redis that syncs each write would hold up all others for it.
+local function keep(key, value, ms)
+  local left = redis.call('PTTL', key)
+  if left < 0.8 * ms or left > ms then redis.call('SET', key, value, 'PX', ms) end
+end
+
+keep(flow_key('tracer'), call.token, call.lease_ms)
+keep(flow_key('traced'), call.group, call.kept_ms)
 local feed = flow_key('feed')
 open_group(feed, call.group)
 if call.to and is_at(feed, call.group, call.from) then
