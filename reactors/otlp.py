@@ -96,10 +96,9 @@ class Exporter:
         which others must not wait for.
         """
         self._refusal = ""
-        if self._exporter.export(spans) == self._success:
-            return True
+        is_taken = bool(self._exporter.export(spans) == self._success)
         if not self._refusal:
-            return False
+            return is_taken
         if len(spans) == 1:
             self._leave_out(spans[0])
             return True
@@ -117,21 +116,24 @@ class Exporter:
             do=f"agentainer workflow trace {workflow} --otlp URL",
         )
 
-    def _heed(self, code: str, says: str) -> None:
+    def _heed(self, code: str, says: str) -> bool:
+        """Note an answer that will be the same next time; whether it is one."""
         name, words = _TOO_LARGE
-        if code in _REFUSALS or (code == name and words in says):
+        is_final = code in _REFUSALS or (code == name and words in says)
+        if is_final:
             self._refusal = f"{code} {says}".strip()
+        return is_final
 
     def close(self) -> None:
         self._exporter.shutdown()
 
 
-#: Is told the code of an answer, and its words.
-Heed = Callable[[str, str], None]
+#: Is told the code of an answer, and its words; whether trying again is of no use.
+Heed = Callable[[str, str], bool]
 
 
 class _Stub:
-    """The exporter's client of gRPC; what fails is told, too."""
+    """The exporter's client of gRPC. What fails is told, and tried again where that is of use."""
 
     def __init__(self, stub: Any, heed: Heed, channel: Any) -> None:
         self._client = stub(channel)
@@ -142,8 +144,9 @@ class _Stub:
         try:
             return self._client.Export(**given)
         except failures as error:
-            self._heed(error.code().name, error.details() or "")
-            raise
+            if not self._heed(error.code().name, error.details() or ""):
+                raise
+            return None
 
 
 def _session(heed: Heed) -> dict[str, Any]:
