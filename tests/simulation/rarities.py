@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from . import rare_bugs as bugs
 from . import rare_faults as faults
 from . import rare_takeovers as takeovers
 from . import rare_workflows as workflows
@@ -60,4 +61,7 @@ RARITIES: list[tuple[float, Change]] = [
     (0.02, faults.long_queue),
     (0.03, faults.forgotten_agents),
     (0.03, takeovers.late_engine),
+    (0.015, bugs.lane_back),
+    (0.015, bugs.both_follow),
+    (0.015, bugs.unwanted),
 ]

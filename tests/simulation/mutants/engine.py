@@ -122,4 +122,10 @@ ENGINE = [
         "self._wake.set()",
         "pass",
     ),
+    Mutant(
+        "an engine that lost its lane keeps what it holds",
+        "reactors.engine:Engine.run",
+        "self.views.clear()",
+        "pass",
+    ),
 ]

@@ -78,4 +78,22 @@ LAUNCHER = [
         "self.slots - self._taken_slots",
         "self.slots + 1 - self._taken_slots",
     ),
+    Mutant(
+        "an agent begins that is to stop",
+        "core.log:EventLog.may_begin",
+        'record["token"] == token and record["state"] != "stopping"',
+        'record["token"] == token',
+    ),
+    Mutant(
+        "an end that was refused counts as recorded",
+        "reactors.agents:Agents._carry_out",
+        "if await self._records.record_outcome(launch, token, outcome):",
+        "await self._records.record_outcome(launch, token, outcome)\n    if True:",
+    ),
+    Mutant(
+        "an agent is removed whose launch was refused",
+        "reactors.agents:Agents._carry_out",
+        "await remove_ended(self._log, runtime, launch)\n        return",
+        "await runtime.remove(launch)\n        return",
+    ),
 ]
