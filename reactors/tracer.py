@@ -8,11 +8,8 @@ after a restart it is folded anew from the log.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from time import process_time
 
@@ -26,6 +23,7 @@ from ..core.connection import is_passing
 from ..core.ids import new_key
 from ..core.log import EventLog, FeedEntry, decode_feed_entry
 from ..core.tail import Tail
+from ..core.threads import Threads
 from ..projections.spans import Span, Tracer
 from . import otlp
 
@@ -71,6 +69,8 @@ class TraceReactor:
         self._partition = partition
         self._feed = event_log.keys.flow(partition, "feed")
         self._tracers: OrderedDict[str, tuple[Tracer, int]] = OrderedDict()
+        #: Of daemons: a process that ends waits for no collector.
+        self._threads = Threads()
         self._token = new_key()
         self._lease = LEASE
         self._moved = anyio.Event()
@@ -205,39 +205,13 @@ class TraceReactor:
 
     async def _try(self, spans: list[Span]) -> bool:
         try:
-            taken = await _in_daemon(partial(self._export, spans))
+            taken = await self._threads.run(partial(self._export, spans))
         except Exception as error:  # whatever a collector or its network does, it is tried again
             log.warning("tracer.not_exported", spans=len(spans), error=str(error))
             return False
         if not taken:
             log.warning("tracer.not_exported", spans=len(spans))
         return taken
-
-
-async def _in_daemon(export: Callable[[], bool]) -> bool:
-    """Unlike a thread of anyio, one that waits for a collector keeps no process from ending."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bool] = loop.create_future()
-
-    def settle(taken: bool, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(taken)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        taken, failed = False, None
-        try:
-            taken = export()
-        except Exception as error:
-            failed = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, taken, failed)
-
-    threading.Thread(target=work, name="agentainer tracer", daemon=True).start()
-    return await future
 
 
 def _key(position: str) -> tuple[int, int]:

@@ -15,8 +15,8 @@ from ..core.definition import NAME, NAME_RULE
 from ..core.errors import AgentFailed, AgentTimeout, PayloadError
 from ..core.payloads import convert, decode, encode
 from ..core.sizes import parse_size
+from ..core.threads import Blocking
 from .task import Task
-from .threads import Blocking
 
 
 class AsyncAgent:

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from ..core.errors import ClaimLost, FlowError
+from ..core.threads import Threads
 from . import tracing
 from .execution import (
     Body,
@@ -24,7 +25,6 @@ from .execution import (
 )
 from .runners import Runners
 from .task import Task
-from .threads import Threads
 
 #: Takes a body and how it ended; None when its task is no longer ours.
 Ended = Callable[[Body, Outcome | None], None]

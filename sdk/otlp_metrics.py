@@ -17,10 +17,10 @@ import anyio
 import structlog
 
 from ..core.metrics import Histogram, Metric, Sample
+from ..core.threads import Threads
 from ..reactors.otlp import INSTALL, resource
 from .gauges import by_metric
 from .metrics import Meter
-from .threads import Threads
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData

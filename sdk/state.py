@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.errors import FlowError
+from ..core.threads import Blocking
 from .task import Task, append_change, delete_change, incr_change, set_change
-from .threads import Blocking
 
 _MISSING = object()
 

@@ -23,8 +23,8 @@ from ..core.log import EventLog
 from ..core.payloads import decode, encode
 from ..core.scripts.state import Effect
 from ..core.settings import Settings
+from ..core.threads import Threads
 from ..reactors.capacity import Capacity
-from .threads import Threads
 
 _encode = msgspec.json.Encoder().encode
 

@@ -29,6 +29,7 @@ from ..core.answers import Claim, ClaimedStep, Group, Turned, decode_ready, step
 from ..core.bell import Bell
 from ..core.keys import SHARED
 from ..core.log import EventLog
+from ..core.threads import make_threads
 from ..reactors.capacity import Capacity
 from ..reactors.hop import Hop, Hops, Result
 from ..reactors.session import Heartbeat, LaneLost, Session
@@ -36,7 +37,6 @@ from .bodies import Bodies
 from .execution import Body, Outcome, Runs, decode_args
 from .graph import WorkflowCode
 from .task import News, Task
-from .threads import make_threads
 from .tracing import is_used
 
 log = structlog.get_logger()

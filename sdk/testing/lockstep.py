@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ...core.errors import ClaimLost, FlowError
-from ..threads import Done, Threads, as_result
+from ...core.threads import Done, Threads, as_result
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ import anyio._backends._asyncio as anyio_backend
 
 from ...core.clock import Clock
 from ...core.errors import FlowError
-from ..threads import Threads
+from ...core.threads import Threads
 from .lockstep import LockStep
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """May change the order of what is ready, in place. `steps_of` tells which are tasks'."""
 
     def make_threads(self) -> Threads:
-        """For the bodies of plain steps: see `sdk.threads.make_threads`."""
+        """For the bodies of plain steps: see `core.threads.make_threads`."""
         return LockStep()
 
     def tasks(self) -> list[asyncio.Task[Any]]:

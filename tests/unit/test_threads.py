@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from agentainer_flow.sdk.threads import Threads
+from agentainer_flow.core.threads import Threads
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from anyio.lowlevel import checkpoint
 from agentainer_flow.core import clock
 from agentainer_flow.core.clock import use_clock
 from agentainer_flow.core.errors import FlowError
+from agentainer_flow.core.threads import Threads, make_threads
 from agentainer_flow.sdk.testing.loop import Deadlock, NoSystem, VirtualLoop, steps_of
-from agentainer_flow.sdk.threads import Threads, make_threads
 
 T = TypeVar("T")
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from ..core.errors import ClaimLost
+from .errors import ClaimLost
 
 T = TypeVar("T")
 
