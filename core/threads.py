@@ -1,4 +1,4 @@
-"""Run plain step bodies in threads that nobody has to wait for.
+"""Run plain step bodies, and what waits for a collector, in threads that nobody has to wait for.
 
 A step that was cancelled cannot be interrupted in its thread. Daemon threads, unlike those of
 anyio and of concurrent.futures, do not keep the process from ending for as long as such a body

@@ -134,7 +134,7 @@ def _previous(entry: Id) -> Id:
 def parse_id(text: bytes, missing: int = 0) -> Id:
     """An id as written; `missing` is its second part when that is not given."""
     ms, dash, sequence = text.partition(b"-")
-    if not ms.isdigit() or (dash and not sequence.isdigit()):
+    if not ms.isdigit() or (dash and not sequence.isdigit()) or max(len(ms), len(sequence)) > 20:
         raise Failure(INVALID)
     entry = (int(ms), int(sequence) if dash else missing)
     if max(entry) > LAST[0]:
