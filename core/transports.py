@@ -1,4 +1,4 @@
-"""The client library's connections, made to tell every loss of themselves as a ConnectionError."""
+"""The client library's connections, made to give away their sockets, and to tell every loss."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ from redis import exceptions
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection, parse_url
 
+from .line import Owner, SocketLine
 
-class _Closing:
-    """A connection that the other side closes is lost, whatever the event loop calls it.
 
-    uvloop refuses to write to one with a RuntimeError, which redis-py lets through.
+class _Taken:
+    """A connection that gives away its socket, and tells every loss as such.
+
+    uvloop refuses to write to one that the other side has closed with a RuntimeError, which
+    redis-py lets through.
     """
+
+    def line(self, owner: Owner) -> SocketLine:
+        """What is open now, taken over from the library."""
+        library = cast(Any, self)
+        return SocketLine(
+            library._writer.transport,
+            owner,
+            error_of=library._parser.parse_error,
+            close=library._close,
+        )
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:
@@ -25,13 +38,13 @@ class _Closing:
             raise exceptions.ConnectionError(str(error)) from error
 
 
-class _Tcp(_Closing, Connection): ...
+class _Tcp(_Taken, Connection): ...
 
 
-class _Tls(_Closing, SSLConnection): ...
+class _Tls(_Taken, SSLConnection): ...
 
 
-class _Unix(_Closing, UnixDomainSocketConnection): ...
+class _Unix(_Taken, UnixDomainSocketConnection): ...
 
 
 _CONNECTIONS: dict[type, type[AbstractConnection]] = {

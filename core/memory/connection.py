@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
+from ..line import Owner
 from .serving import find_server
 from .session import Session
 from .values import Failure, Reply
@@ -52,6 +54,10 @@ class MemoryConnection(AbstractConnection):
         if self._session is None or not self._session.is_open:
             self._session = Session(find_server(self._server), self._client)
         return self._session
+
+    def line(self, owner: Owner) -> MemoryLine:
+        """What is open now, taken over from the library."""
+        return MemoryLine(self._open(), owner, partial(self._shown, decodes=False))
 
     async def disconnect(self, nowait: bool = False, *_: Any, **__: Any) -> None:
         self._close()
@@ -120,3 +126,31 @@ class MemoryConnection(AbstractConnection):
         if isinstance(reply, Failure):
             return cast(Any, self._parser).parse_error(reply.text)
         return reply
+
+
+class MemoryLine:
+    """A session that hands out answers as they arrive."""
+
+    def __init__(self, session: Session, owner: Owner, shown: Callable[[Reply], Any]) -> None:
+        self._session = session
+        self._owner: Owner | None = owner
+        self._shown = shown
+        session.listen(self._hear)
+
+    @property
+    def is_open(self) -> bool:
+        return self._session.is_open
+
+    def write(self, packed: bytes) -> None:
+        self._session.send(packed)
+
+    def close(self) -> None:
+        self._owner = None
+        self._session.cut()
+
+    def _hear(self) -> None:
+        while self._owner and self._session.has_arrived:
+            self._owner.answered(self._shown(self._session.receive_now()))
+        if self._owner and not self._session.is_open:
+            owner, self._owner = self._owner, None
+            owner.ended(self, exceptions.ConnectionError("Connection closed by server."))

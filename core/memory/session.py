@@ -50,6 +50,9 @@ class Session:
         self._commands: deque[Args] = deque()
         self._arrived: deque[Reply] = deque()
         self._wanted: asyncio.Future[None] | None = None
+        #: Told when an answer has arrived, or when none can come any more.
+        self._listener: Callable[[], None] | None = None
+        self._is_told = False
         #: What the command that is dealt with waits for: entries to read, or the time of its way.
         self._waiting: Waiting | None = None
         self._on_the_way: asyncio.TimerHandle | None = None
@@ -68,8 +71,25 @@ class Session:
             self._elsewhere.run(self._go_on)
 
     @property
+    def has_arrived(self) -> bool:
+        return bool(self._arrived)
+
+    @property
     def can_receive(self) -> bool:
-        return bool(self._arrived) or not self.is_open
+        return self.has_arrived or not self.is_open
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have somebody told when there is something to receive, instead of waiting for it."""
+        self._listener = listener
+
+    def _tell(self) -> None:
+        self._is_told = False
+        if self._listener:
+            self._listener()
+
+    def receive_now(self) -> Reply:
+        """The next answer that has arrived."""
+        return self._arrived.popleft()
 
     async def receive(self) -> Reply:
         """The next answer. Raises redis.exceptions.ConnectionError when none can come."""
@@ -152,7 +172,11 @@ class Session:
         self._wake()
 
     def _wake(self) -> None:
-        if self._wanted and not self._wanted.done():
+        if self._listener:
+            if not self._is_told:
+                self._is_told = True
+                self._loop.call_soon(self._tell)
+        elif self._wanted and not self._wanted.done():
             self._wanted.set_result(None)
 
     def _take(self, command: Args) -> Reply | Waiting:

@@ -54,12 +54,11 @@ async def test_error_goes_to_who_caused_it(wire: Wire) -> None:
     assert await wire.call("GET", "key") == b"text"
 
 
-async def test_connection_that_the_library_closed_is_never_opened_anew(wire: Wire) -> None:
-    # Its handshake read what the reader of the wire was waiting for, and the role ended.
+async def test_line_that_the_library_closed_is_given_up(wire: Wire) -> None:
     await wire.call("PING")
     inside: Any = wire
-    connection = inside._connection
-    await connection.disconnect(nowait=True)
+    line = inside._line
+    line._close()
     answers: list[bytes] = []
 
     async def ask() -> None:
@@ -69,7 +68,7 @@ async def test_connection_that_the_library_closed_is_never_opened_anew(wire: Wir
         for _ in range(5):
             tasks.start_soon(ask)
     assert answers == [b"mine"] * 5
-    assert inside._connection is not connection
+    assert inside._line is not line
 
 
 async def test_cancelled_call_leaves_the_others_their_answers(wire: Wire) -> None:

@@ -7,9 +7,9 @@ from ..planting import Mutant
 PROCESSES = [
     Mutant(
         "an answer of a connection that was given up goes to who waits now",
-        "core.wire:Wire._read",
-        "if connection is not self._connection:",
-        "if False:",
+        "core.memory.connection:MemoryLine.close",
+        "self._owner = None",
+        "pass",
     ),
     Mutant(
         "a clock does not hear of timers",
