@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -66,5 +68,15 @@ def transport(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
 
         client, _, server = urlsplit(url).netloc.rpartition("@")
         return MemoryConnection, {"server": server, "client": client}
-    options: dict[str, Any] = {**parse_url(url)}
+    options: dict[str, Any] = {**_introduction(), **parse_url(url)}
     return _CONNECTIONS[options.pop("connection_class", Connection)], options
+
+
+@cache
+def _introduction() -> dict[str, Any]:
+    """How connections introduce themselves: finding that out takes the library 4 ms for each."""
+    if "driver_info" not in inspect.signature(cast(Any, AbstractConnection)).parameters:
+        return {}
+    from redis.driver_info import DriverInfo
+
+    return {"driver_info": DriverInfo()}

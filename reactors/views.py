@@ -75,6 +75,9 @@ class Views:
                 await held.take()
             else:
                 await held.take()
+                if workflow in self._ended:  # while we waited
+                    held.release()
+                    return None
                 await self._apply(held, events, previous)
         except Exception as error:  # whatever is wrong with it is wrong with this one workflow
             await self.blame(workflow, error)

@@ -47,7 +47,17 @@ def _is_exported() -> bool:
 
 def _has_provider() -> bool:
     api: Any = sys.modules.get("opentelemetry.trace")
-    return api is not None and not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
+    if api is None:
+        return False
+    # Where none is set, asking for it costs a look into the environment each time.
+    if getattr(api, "_TRACER_PROVIDER", api) is None and not _is_provider_named():
+        return False
+    return not isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
+
+
+@cache
+def _is_provider_named() -> bool:
+    return "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 
 
 def enter(task: Task) -> Token[Any]:

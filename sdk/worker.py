@@ -14,6 +14,7 @@ One that is to stop is drained first, and ends its session then, which hands bac
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -102,7 +103,7 @@ class Worker:
         self._is_hungry = True
         #: Redis may say that we have tasks which we do not have.
         self._is_unsure = False
-        self._wake = anyio.Event()
+        self._wake = asyncio.Event()
         bell.listen(self._hear)
         capacity.listen(self._hear_of_room)
 
@@ -179,7 +180,7 @@ class Worker:
             if endings or want:
                 await self._turn(endings, want)
             else:
-                self._wake = anyio.Event()
+                self._wake.clear()
                 await self._wake.wait()
 
     async def _compare(self) -> None:
@@ -222,15 +223,14 @@ class Worker:
         """What the engine of this process decides on results, one of a workflow at a time."""
         if way is None:
             return []
-        results = Counter(ending.body.task.workflow for ending in endings)
         found: list[Hop] = []
-        for ending in endings:
+        for ending in _only_ones(endings):
             task = ending.body.task
-            if results[task.workflow] == 1:
-                result = Result(
-                    task.workflow, task.step, ending.outcome, self.session, ending.body.version
-                )
-                found += [hop] if (hop := way.prepare(result)) else []
+            result = Result(
+                task.workflow, task.step, ending.outcome, self.session, ending.body.version
+            )
+            if hop := way.prepare(result):
+                found.append(hop)
         return found
 
     def _claim(self, want: int) -> Claim:
@@ -317,6 +317,14 @@ def _count(instruments: m.Instruments, endings: list[Ending], turned: Turned) ->
             durations[labels].append(ending.at - body.taken)
     for labels, values in durations.items():
         instruments.observe_all(m.TASK_DURATION, values, *labels)
+
+
+def _only_ones(endings: list[Ending]) -> list[Ending]:
+    """Those whose workflow has no other among them."""
+    if len(endings) == 1:
+        return endings
+    results = Counter(ending.body.task.workflow for ending in endings)
+    return [ending for ending in endings if results[ending.body.task.workflow] == 1]
 
 
 def _groups(endings: list[Ending]) -> list[Group]:
