@@ -107,6 +107,9 @@ class Claim(msgspec.Struct):
     #: Their steps as `steps_text` writes them.
     definitions: dict[str, str]
     lease_ms: int
+    #: Only tasks that the decisions of the same call queue, all of steps that the worker has; their
+    #: texts need not be told then.
+    is_own: bool = False
 
 
 def steps_text(steps: Iterable[str]) -> str:

@@ -202,9 +202,7 @@ class Worker:
         self._in_turn = True
         way = self._find_hops() if self._find_hops else None
         hops = self._prepare_hops(way, endings)
-        if not want and any(hop.decision.queue for hop in hops):
-            want = self._reserve()
-        claim = self._claim(want) if want else None
+        claim = self._claim(want, self._definitions) if want else self._claim_own(hops)
         turned = await self._call(endings, way, hops, claim)
         if claim:
             self._begin(turned.claimed, claim)
@@ -233,14 +231,30 @@ class Worker:
                 found.append(hop)
         return found
 
-    def _claim(self, want: int) -> Claim:
+    def _claim(self, want: int, definitions: dict[str, str]) -> Claim:
         self._claims += 1
         return Claim(
             f"{self.session}/{self._claims}",
             want,
-            self._definitions,
+            definitions,
             int(self._log.settings.lease * 1000),
         )
+
+    def _claim_own(self, hops: list[Hop]) -> Claim | None:
+        """Ask for nothing but what hops queue, if they do and it is for us."""
+        queued = [(hop, batch) for hop in hops for batch in hop.decision.queue]
+        if not queued or not all(self._has(hop, batch.step) for hop, batch in queued):
+            return None
+        want = self._reserve()
+        if not want:
+            return None
+        claim = self._claim(want, dict.fromkeys(self._codes, ""))
+        claim.is_own = True
+        return claim
+
+    def _has(self, hop: Hop, step: str) -> bool:
+        code = self._codes.get(hop.held.view.name)
+        return code is not None and step in code.steps
 
     async def _call(
         self, endings: list[Ending], way: Hops | None, hops: list[Hop], claim: Claim | None
@@ -270,7 +284,8 @@ class Worker:
         After a drain has begun nothing begins: it is handed back when the session ends.
         """
         got = sum(len(step.tasks) for step in claimed)
-        self._is_hungry = self._is_hungry or got >= claim.want
+        if got >= claim.want or (claim.is_own and not got):  # others were waiting
+            self._is_hungry = True
         begun = 0 if self._draining else got
         if begun < claim.want:
             self._capacity.give(claim.want - begun)

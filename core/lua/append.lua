@@ -58,7 +58,8 @@ end
 
 for _, event in ipairs(call.events) do append(log, event[1], event[2], call.by) end
 if call.meta then
-  redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name, 'state_p', STATE_SCHEMA)
+  redis.call('HSET', workflow_key(call.id, 'meta'), 'lane', log.lane, 'name', log.name, 'state_p', STATE_SCHEMA,
+    'has', call.meta.max_parallel and 'l' or '')
   if call.meta.priority then redis.call('HSET', workflow_key(call.id, 'meta'), 'priority', call.meta.priority) end
   if call.meta.max_parallel then
     redis.call('HSET', workflow_key(call.id, 'limits'), '*', call.meta.max_parallel)

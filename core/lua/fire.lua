@@ -8,7 +8,7 @@
 local timers = timer_key(call.lane)
 
 local function retry(log, step, entry)
-  make_ready(log, step, limits_of(log.id, step).queue, { entry })
+  make_ready(log, step, bare_limits_of(log, step).queue, { entry })
   join_ring(log)
   ring_once(log.lane, 'task')
 end
@@ -22,7 +22,7 @@ local function give_up_waiting(log, step, first, last, attempt)
         .. ',"error":{"type":"QueueTimeout","message":"no worker took it in time"}}', 'clock')
       stop_jobs_of(log, step, index, 'clock')
       redis.call('LREM', ready, 1, entry)
-      count_waiting(limits_of(log.id, step).queue, -1)
+      count_waiting(bare_limits_of(log, step).queue, -1)
     end
   end
   if redis.call('EXISTS', ready) == 0 then redis.call('SREM', workflow_key(log.id, 'ready'), step) end

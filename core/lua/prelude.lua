@@ -14,6 +14,7 @@
 --                          status        created running paused failing cancelling completed failed cancelled
 --                          lane, name    who schedules it, its definition's name
 --                          running       tasks claimed and not settled
+--                          has           what else it may have, by letters: see `may_have`
 --                          commit        last commit of the engine that was applied
 --                          doc_v         version of the document; doc_p, state_p: the schemas it was written by
 --                          imported      when it was imported (ms), and the digest of what (`content`)
@@ -25,11 +26,15 @@ local SHARED = 'shared'
 local IMPORTED = 'imported'
 
 local call, clock, now, ts
+-- What the names of workflows' keys and of the partition's begin with.
+local of_workflow, of_partition
 -- Of this call: opened logs, changes of counters, bells to ring, feeds that are there …
 local memory
 
 local function begin(argument)
   call = cmsgpack.unpack(argument)
+  of_workflow = call.ns .. 'workflow:'
+  of_partition = call.ns .. 'flow:' .. call.p .. ':'
   clock = redis.call('TIME')
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
   ts = string.format('%.0f', now)
@@ -39,12 +44,12 @@ local function begin(argument)
 end
 
 local function workflow_key(id, part)
-  if part then return call.ns .. 'workflow:' .. id .. ':' .. part end
-  return call.ns .. 'workflow:' .. id
+  if part then return of_workflow .. id .. ':' .. part end
+  return of_workflow .. id
 end
 
 local function flow_key(part)
-  return call.ns .. 'flow:' .. call.p .. ':' .. part
+  return of_partition .. part
 end
 
 -- Keys that all partitions share.
@@ -110,12 +115,13 @@ end
 local function open_log(id)
   if memory.logs[id] then return memory.logs[id] end
   local meta = redis.call('HMGET', workflow_key(id, 'meta'), 'v', 'dg', 'lane', 'name', 'status', 'priority',
-    'running', 'commit')
+    'running', 'commit', 'has')
   if not meta[1] then return nil end
   local log = new_log(id, tonumber(meta[1]), meta[2], meta[3], meta[4])
   log.status, log.commit = meta[5], meta[8]
   log.priority, log.running = tonumber(meta[6] or 0), tonumber(meta[7] or 0)
   log.was_running = log.running
+  log.has = meta[9] or nil
   return log
 end
 
@@ -135,15 +141,30 @@ local function append(log, kind, data, by, cause)
   else
     redis.call('XADD', log.events, version, 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest)
   end
-  log.posts[#log.posts + 1] = '["' .. kind .. '",' .. (cause or 'null') .. ',' .. data .. ']'
+  local posts = log.posts
+  local n = #posts
+  posts[n + 1], posts[n + 2], posts[n + 3] = kind, cause or 'null', data
   log.by = by
   return version
 end
 
--- A feed that nobody ever asked for does not exist, and costs a try per call.
-local function post_to(feed, entry)
-  local feeds = memory.feeds
-  if feeds[feed] ~= false then feeds[feed] = redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(entry)) end
+-- A feed that nobody ever asked for does not exist, and costs a look per call.
+local function is_feed(feed)
+  local known = memory.feeds[feed]
+  if known == nil then
+    known = redis.call('EXISTS', feed) == 1
+    memory.feeds[feed] = known
+  end
+  return known
+end
+
+-- What was appended, as JSON: [[type, cause, data]…].
+local function posted(log)
+  local posts, events = log.posts, {}
+  for i = 1, #posts, 3 do
+    events[#events + 1] = '["' .. posts[i] .. '",' .. posts[i + 1] .. ',' .. posts[i + 2] .. ']'
+  end
+  return '[' .. table.concat(events, ',') .. ']'
 end
 
 -- Post what was appended, as one entry: to the lane's feed, for its engine, and to the partition's,
@@ -151,18 +172,33 @@ end
 -- (`log.is_known`). `prev` is the digest that the entry follows on: a reader with another one has a
 -- log that was rolled back.
 local function post(log)
-  local entry = {
-    'w', log.id, 'v', log.first, 'n', #log.posts, 'ts', ts, 'by', log.by, 'lane', log.lane, 'dg', log.digest,
-    'prev', log.before, 'e', '[' .. table.concat(log.posts, ',') .. ']',
-  }
-  if not log.is_known then post_to(flow_key(log.lane .. ':feed'), entry) end
-  post_to(flow_key('feed'), entry)
+  local events
+  local function post_to(feed)
+    if not is_feed(feed) then return end
+    events = events or posted(log)
+    redis.call('XADD', feed, '*', 'w', log.id, 'v', log.first, 'n', #log.posts / 3, 'ts', ts, 'by', log.by,
+      'lane', log.lane, 'dg', log.digest, 'prev', log.before, 'e', events)
+  end
+  if not log.is_known then post_to(flow_key(log.lane .. ':feed')) end
+  post_to(flow_key('feed'))
 end
 
 local function set_meta(log, field, value)
   local changes = log.changes
   changes[#changes + 1] = field
   changes[#changes + 1] = value
+end
+
+-- Whether a workflow may have something, which saves looking for it: limits of steps ("l"), arguments of
+-- steps ("a"), effects or agents ("e"). Of those that were created without these letters nobody knows.
+local function may_have(log, letter)
+  return not log.has or string.find(log.has, letter, 1, true) ~= nil
+end
+
+local function note(log, letter)
+  if may_have(log, letter) then return end
+  log.has = log.has .. letter
+  set_meta(log, 'has', log.has)
 end
 
 -- Write what has changed about a log, and post what was appended.

@@ -19,5 +19,6 @@ append(log, 'effect.recorded', '{"step":"' .. call.step .. '","index":' .. call.
   .. ',"name":' .. call.name .. ',"value":' .. value
   .. (call.seconds and ',"kind":"sleep"' or '') .. '}', lease.session, lease.version)
 redis.call('HSET', effects, call.effect, value)
+note(log, 'e')
 close_log(log)
 return reply({ 'recorded', value, now })

@@ -36,6 +36,7 @@ record.version = append(log, 'job.requested', data, lease.session, lease.version
 record.requested = record.version
 redis.call('HSET', workflow_key(call.id, 'effects'), call.effect, launch .. ' ' .. job .. ' ')
 redis.call('HSET', workflow_key(call.id, 'effects'), asked, job)
+note(log, 'e')
 save_job(call.id, job, record)
 offer_job(log, job, record)
 close_log(log)

@@ -96,6 +96,7 @@ for key, value in pairs(current) do
 end
 if effect then
   redis.call('HSET', workflow_key(call.id, 'effects'), effect, cmsgpack.pack({ call.token, call.write, values }))
+  note(log, 'e')
 end
 close_log(log)
 return reply({ 'appended', values })

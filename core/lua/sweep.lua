@@ -50,7 +50,7 @@ local function requeue(log, step, lease)
     .. ',"worker":"' .. lease.session .. '"}', call.session or 'janitor', lease.version)
   local entry = '[' .. lease.index .. ',' .. lease.attempt .. ',' .. losses_of(lease) .. ','
     .. log.version .. ',' .. lease.item .. ']'
-  make_ready(log, step, limits_of(log.id, step).queue, { entry }, true)
+  make_ready(log, step, bare_limits_of(log, step).queue, { entry }, true)
 end
 
 local function take_tasks(log, session, step)

@@ -45,7 +45,7 @@ for i, decision in ipairs(decisions) do
 end
 
 -- Where nobody was waiting and what was decided has begun, there is nothing to look for.
-if is_new and not (direct and not memory.has_joined) then claim_tasks(claim) end
+if is_new and not claim.is_own and not (direct and not memory.has_joined) then claim_tasks(claim) end
 
 for _, step in ipairs(memory.claimed) do
   local log = open_log(step[1])

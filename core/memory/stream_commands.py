@@ -109,10 +109,10 @@ def _range(db: Database, args: Args, low: bytes, high: bytes, *, backwards: bool
     stream = db.find(args[0], Stream)
     if stream is None:
         return []
-    if most == 0:
+    if most is not None and most <= 0:
         return None
     ids = stream.between(first, last)[:: -1 if backwards else 1]
-    return shown(stream, ids if most is None or most < 0 else ids[:most])
+    return shown(stream, ids if most is None else ids[:most])
 
 
 @command("XRANGE", 3, 5)

@@ -4,7 +4,8 @@
 -- between queue and worker and none is started twice. A claim whose reply was lost comes again
 -- with the same token and gets the same tasks.
 --
--- claim: token, want, definitions {name: "|step|step|…|"} ("|*|": any step), lease_ms
+-- claim: token, want, definitions {name: "|step|step|…|"} ("|*|": any step), lease_ms, is_own (only what
+-- decisions of the same call queue, where nobody waits; the worker has these steps)
 -- `memory.claimed` gets [workflow, name, step, args, [[entry, version of task.started]…]]…
 
 -- The tasks of a claim that was applied before.
@@ -18,7 +19,7 @@ local function recall(session, token)
     end
     if #tasks > 0 then
       local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
-      memory.claimed[#memory.claimed + 1] = { id, name, step, limits_of(id, step).args, tasks }
+      memory.claimed[#memory.claimed + 1] = { id, name, step, limits_of(open_log(id), step).args, tasks }
     end
   end
 end
@@ -43,7 +44,7 @@ local function visit(log, share, known, claim)
       more = true
       return
     end
-    local limits = limits_of(log.id, step)
+    local limits = limits_of(log, step)
     local free, blocker = room(log, step, limits)
     local n, left = math.min(share - taken, free), true
     if n > 0 then
@@ -134,13 +135,15 @@ local function take_in_order(line, claim)
   end
 end
 
--- Begin to claim; false when it was done before, and its tasks are found again.
+-- Begin to claim; false when it was done before, and its tasks are found again. A session that has never
+-- claimed, or whose claims were taken from it, begins a lease; others renew theirs.
 local function open_claim(claim)
-  if redis.call('HGET', flow_key('claims'), call.session) == claim.token then
+  local last = redis.call('HGET', flow_key('claims'), call.session)
+  if last == claim.token then
     recall(call.session, claim.token)
     return false
   end
-  redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session)
+  if not last then redis.call('ZADD', flow_key('sessions'), now + claim.lease_ms, call.session) end
   redis.call('HSET', flow_key('claims'), call.session, claim.token)
   claim.left = claim.want
   return true

@@ -19,7 +19,7 @@ end
 
 local function cancel_step(log, step, by, cause)
   local ready = workflow_key(log.id, 'ready:' .. step)
-  count_waiting(limits_of(log.id, step).queue, -redis.call('LLEN', ready))
+  count_waiting(bare_limits_of(log, step).queue, -redis.call('LLEN', ready))
   redis.call('DEL', ready)
   redis.call('SREM', workflow_key(log.id, 'ready'), step)
   local leased = redis.call('HVALS', leased_key(log.id, step))
@@ -36,8 +36,14 @@ end
 local function queue_batch(log, batch, cause, claim)
   local entries = {}
   local limits = workflow_key(log.id, 'limits')
-  if batch.limits ~= NO_LIMITS then redis.call('HSET', limits, batch.step, batch.limits) end
-  if batch.args and batch.args ~= '{}' then redis.call('HSET', limits, 'args:' .. batch.step, batch.args) end
+  if batch.limits ~= NO_LIMITS then
+    note(log, 'l')
+    redis.call('HSET', limits, batch.step, batch.limits)
+  end
+  if batch.args and batch.args ~= '{}' then
+    note(log, 'a')
+    redis.call('HSET', limits, 'args:' .. batch.step, batch.args)
+  end
   if #batch.tasks == 0 then return end  -- a fork has their results already
   for i, task in ipairs(batch.tasks) do
     entries[i] = string.format('[%d,%d,0,%d,', task[1], task[2], cause) .. task[3] .. ']'
@@ -45,7 +51,7 @@ local function queue_batch(log, batch, cause, claim)
       set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], batch.delay_ms, entries[i])
     end
   end
-  if batch.delay_ms == 0 and not (claim and start_directly(log, batch.step, entries, claim)) then
+  if batch.delay_ms == 0 and not (claim and start_directly(log, batch, entries, claim)) then
     make_ready(log, batch.step, string.match(batch.limits, '^%d+|([^|]*)'), entries)
     join_ring(log)
     log.has_work = true

@@ -30,14 +30,22 @@ end
 
 local NO_LIMITS = '0|default||0'
 
+local UNLIMITED = { max = 0, queue = 'default', key = '', key_max = 0, all = 0, args = '{}' }
+
 -- Limits of a step, and the arguments that its tasks share.
-local function limits_of(id, step)
-  local texts = redis.call('HMGET', workflow_key(id, 'limits'), step, '*', 'args:' .. step)
+local function limits_of(log, step)
+  if not may_have(log, 'l') and not may_have(log, 'a') then return UNLIMITED end
+  local texts = redis.call('HMGET', workflow_key(log.id, 'limits'), step, '*', 'args:' .. step)
   local max, queue, key, key_max = string.match(texts[1] or NO_LIMITS, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
   return {
     max = tonumber(max), queue = queue, key = key, key_max = tonumber(key_max), all = tonumber(texts[2] or 0),
     args = texts[3] or '{}',
   }
+end
+
+-- The same for who does not ask for the arguments.
+local function bare_limits_of(log, step)
+  return may_have(log, 'l') and limits_of(log, step) or UNLIMITED
 end
 
 local function count_running(limits, n)
@@ -109,7 +117,7 @@ end
 local function free_slots(log, step, session, n)
   log.running = log.running - n
   count_claim(session, log.id .. '|' .. step, -n)
-  local limits = limits_of(log.id, step)
+  local limits = bare_limits_of(log, step)
   count_running(limits, -n)
   pass_on(limits, n)
   return limits

@@ -49,7 +49,7 @@ local function settle_tasks(log, step, results, by, refused)
   if #indexes == 0 then return end
   redis.call('HDEL', leased, unpack(indexes))
   let_others_in(log, free_slots(log, step, by, #indexes))
-  if redis.call('EXISTS', workflow_key(log.id, 'jobs'), workflow_key(log.id, 'effects')) > 0 then
+  if may_have(log, 'e') then
     stop_jobs(log, function(record) return record.step == step and settled[record.index] end, by)
     forget_writes(log.id, step, indexes)
   end

@@ -51,11 +51,21 @@ local function has_step(known, step)
   return known and (known == '|*|' or string.find(known, '|' .. step .. '|', 1, true))
 end
 
+-- The limits of a step that a batch tells of: it has the arguments where it is the first of its step.
+local function limits_in(log, batch)
+  if not batch.args or may_have(log, 'l') then return limits_of(log, batch.step) end
+  local limits = {}
+  for name, value in pairs(UNLIMITED) do limits[name] = value end
+  limits.args = batch.args
+  return limits
+end
+
 -- What a decision queues goes past the queue, when all of it may run at once; false when it may not.
-local function start_directly(log, step, entries, claim)
+local function start_directly(log, batch, entries, claim)
+  local step = batch.step
   if claim.left < #entries or log.status ~= 'running' then return false end
-  if not has_step(claim.definitions[log.name], step) then return false end
-  local limits = limits_of(log.id, step)
+  if not claim.is_own and not has_step(claim.definitions[log.name], step) then return false end
+  local limits = limits_in(log, batch)
   if room(log, step, limits) < #entries then return false end
   start_tasks(log, step, limits, entries, claim)
   return true
