@@ -105,8 +105,8 @@ end
 local function new_log(id, version, digest, lane, name)
   local log = {
     id = id, meta = workflow_key(id, 'meta'), events = workflow_key(id, 'events'), version = version,
-    digest = digest, before = digest, lane = lane, name = name, priority = 0, running = 0, was_running = 0, posts = {},
-    changes = {},
+    digest = digest, before = digest, lane = lane, name = name, priority = 0, running = 0, was_running = 0,
+    posts = {}, posted = 0, changes = {},
   }
   memory.logs[id] = log
   return log
@@ -141,9 +141,9 @@ local function append(log, kind, data, by, cause)
   else
     redis.call('XADD', log.events, version, 'type', kind, 'data', data, 'ts', ts, 'by', by, 'dg', digest)
   end
-  local posts = log.posts
-  local n = #posts
+  local posts, n = log.posts, 3 * log.posted
   posts[n + 1], posts[n + 2], posts[n + 3] = kind, cause or 'null', data
+  log.posted = log.posted + 1
   log.by = by
   return version
 end
@@ -158,13 +158,18 @@ local function is_feed(feed)
   return known
 end
 
--- What was appended, as JSON: [[type, cause, data]…].
+-- What was appended, as JSON: [[type, cause, data]…]. Joined at once: each text in between would be
+-- hashed as a whole.
 local function posted(log)
-  local posts, events = log.posts, {}
-  for i = 1, #posts, 3 do
-    events[#events + 1] = '["' .. posts[i] .. '",' .. posts[i + 1] .. ',' .. posts[i + 2] .. ']'
+  local posts, parts, n = log.posts, {}, 0
+  for i = 1, 3 * log.posted, 3 do
+    parts[n + 1], parts[n + 2], parts[n + 3] = '],["', posts[i], '",'
+    parts[n + 4], parts[n + 5], parts[n + 6] = posts[i + 1], ',', posts[i + 2]
+    n = n + 6
   end
-  return '[' .. table.concat(events, ',') .. ']'
+  if n == 0 then return '[]' end
+  parts[1], parts[n + 1] = '[["', ']]'
+  return table.concat(parts)
 end
 
 -- Post what was appended, as one entry: to the lane's feed, for its engine, and to the partition's,
@@ -176,7 +181,7 @@ local function post(log)
   local function post_to(feed)
     if not is_feed(feed) then return end
     events = events or posted(log)
-    redis.call('XADD', feed, '*', 'w', log.id, 'v', log.first, 'n', #log.posts / 3, 'ts', ts, 'by', log.by,
+    redis.call('XADD', feed, '*', 'w', log.id, 'v', log.first, 'n', log.posted, 'ts', ts, 'by', log.by,
       'lane', log.lane, 'dg', log.digest, 'prev', log.before, 'e', events)
   end
   if not log.is_known then post_to(flow_key(log.lane .. ':feed')) end
@@ -212,7 +217,7 @@ local function close_log(log)
   log.was_running, log.changes = log.running, {}
   if not log.first then return end
   post(log)
-  log.first, log.posts, log.before, log.is_known = nil, {}, log.digest, nil
+  log.first, log.posts, log.posted, log.before, log.is_known = nil, {}, 0, log.digest, nil
 end
 
 local function task_json(step, index, attempt)

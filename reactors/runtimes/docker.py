@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from .answer import RESULT_LIMIT, StopKind, outcome
 from .container import (
     LABEL,
     Container,
+    Image,
     State,
     begun_now,
     belongs,
@@ -76,6 +78,8 @@ class DockerRuntime:
         self._starts = anyio.CapacityLimiter(2)
         #: By name, containers that we have started and that nobody follows yet: they need no look.
         self._begun: dict[str, Container] = {}
+        #: By name, ids of containers that we have made: they are removed without a look.
+        self._made: dict[str, str] = {}
 
     async def open(self) -> str:
         """Connect to the daemon, which has two seconds to answer."""
@@ -160,10 +164,11 @@ class DockerRuntime:
         """Delete container and folder, killing what still runs."""
         folder = self._folder(launch)
         self._begun.pop(folder.name, None)
+        made = self._made.pop(folder.name, None)
         async with folder.locked():
             permitted = await may_remove()
             if permitted:
-                await patiently(lambda: self._clear(launch, folder))
+                await patiently(lambda: self._clear(launch, folder, made))
         return permitted
 
     async def leftovers(self) -> list[tuple[str, str]]:
@@ -202,8 +207,37 @@ class DockerRuntime:
         return container
 
     async def _create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
-        """Make the container; or find it, and say so, where its folder was lost."""
-        image = await self._images.find(checked(launch.image))
+        """Make the container; or find it, and say so, where its folder was lost.
+
+        Images rarely change: it is made for the image as it was last while the daemon is asked what
+        the image is now, and made again where that is another one.
+        """
+        name = checked(launch.image)
+        last = self._images.last(name)
+        if last is None:
+            return await self._make(launch, folder, await self._images.find(name))
+        image = last
+        made: list[tuple[Container, bool]] = []
+
+        async def make() -> None:
+            with suppress(CannotLaunch):  # nor can it now, or the image is another one
+                made.append(await self._make(launch, folder, last))
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(make)
+                image = await self._images.find(name)
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
+        for container, is_adopted in made:
+            if is_adopted or image == last:
+                return container, is_adopted
+            await self._remove(container.id)
+        return await self._make(launch, folder, image)
+
+    async def _make(
+        self, launch: Launch, folder: JobFolder, image: Image
+    ) -> tuple[Container, bool]:
         options = container_options(launch, image, self._installation, folder)
         api = self._daemon.api
         host = api.create_host_config(**host_options(launch, folder, self._info.cpus))
@@ -211,6 +245,7 @@ class DockerRuntime:
             made = await self._daemon.ask(
                 api.create_container, launch.image, host_config=host, **options
             )
+            self._made[folder.name] = made["Id"]
             return Container(made["Id"]), False
         except APIError as error:
             if error.status_code != _CONFLICT:
@@ -288,11 +323,17 @@ class DockerRuntime:
             if error.status_code != _NOT_FOUND:
                 raise RuntimeUnavailable(f"Docker cannot stop {folder.name}: {error}") from error
 
-    async def _clear(self, launch: Launch, folder: JobFolder) -> None:
-        """Remove what is left of the job, and nobody else's container of that name."""
-        container = await self._inspect(folder.name)
-        if container is not None and belongs(container, self._installation, launch):
-            await self._remove(container.id)
+    async def _clear(self, launch: Launch, folder: JobFolder, made: str | None = None) -> None:
+        """Remove what is left of the job, and nobody else's container of that name.
+
+        `made` is the id of a container that is known to be the job's.
+        """
+        if made is None:
+            container = await self._inspect(folder.name)
+            if container is not None and belongs(container, self._installation, launch):
+                made = container.id
+        if made is not None:
+            await self._remove(made)
         await anyio.to_thread.run_sync(folder.remove)
 
     async def _remove(self, container: str) -> None:

@@ -28,6 +28,11 @@ class Images:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._looks: dict[str, _Looks] = {}
+        self._last: dict[str, Image] = {}
+
+    def last(self, name: str) -> Image | None:
+        """What it was when it was last looked at."""
+        return self._last.get(name)
 
     async def find(self, name: str) -> Image:
         """What it is now. Raises CannotLaunch (`image_missing`), RuntimeUnavailable."""
@@ -55,7 +60,8 @@ class Images:
                 found = await self._daemon.ask(inspect, name)
         except CannotLaunch as error:
             return error
-        return msgspec.convert(found, Image)
+        image = self._last[name] = msgspec.convert(found, Image)
+        return image
 
     def _pull(self, name: str) -> None:
         """Pull in a thread, reading what the daemon says: errors come inside of the stream."""

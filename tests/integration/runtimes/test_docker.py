@@ -135,16 +135,22 @@ async def test_limits_are_passed_on_and_cpus_cut_to_those_there_are(
     assert host["Memory"] == host["MemorySwap"] == 64 * MEGABYTE
 
 
-async def test_the_user_of_an_image_is_kept(bench: Bench, client: docker.DockerClient) -> None:
+async def test_the_user_of_an_image_is_kept_also_when_it_is_built_anew(
+    bench: Bench, client: docker.DockerClient
+) -> None:
     base = client.containers.create(IMAGE)
     tag = f"agentainer-test-user-{os.getpid()}"
-    base.commit(tag, changes="USER 1234")
-    base.remove()
+    code = "import os; print(os.getuid())"
     try:
-        seen = await bench.run(replace(launch("import os; print(os.getuid())"), image=tag))
+        for user in ("1234", "1234", "4321"):
+            base.commit(tag, changes=f"USER {user}")
+            seen = await bench.run(replace(launch(code, job=f"job-{user}"), image=tag))
+            assert seen.texts() == [user]
     finally:
+        base.remove()
         client.images.remove(tag)
-    assert seen.texts() == ["1234"]
+    with pytest.raises(CannotLaunch, match="cannot be pulled"):
+        await bench.runtime.start(replace(launch("pass", job="late"), image=tag))
 
 
 async def test_too_much_memory_is_told_from_other_kills(bench: Bench) -> None:
