@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import anyio
 import anyio.to_thread
@@ -23,8 +22,11 @@ STALL = 0.2
 
 
 class Nemesis:
-    def __init__(self, server: Server, fleet: Fleet, agents: Agents, journal: Journal) -> None:
+    def __init__(
+        self, server: Server, fleet: Fleet, agents: Agents, journal: Journal, partitions: int
+    ) -> None:
         self._server = server
+        self._partitions = range(partitions)
         self._fleet = fleet
         self._agents = agents
         self._journal = journal
@@ -56,13 +58,15 @@ class Nemesis:
 
     def _owners(self) -> dict[int, str]:
         """Who owns the shared lane of each partition; nothing while Redis is away."""
+        owners: dict[int, str] = {}
         try:
-            keys: Iterator[str] = cast(Any, self._eye).scan_iter("flow:*:owners")
-            owners = {key: str(self._eye.hget(key, "shared") or "") for key in keys}
+            for partition in self._partitions:
+                owner = str(self._eye.hget(f"flow:{partition}:owners", "shared") or "")
+                if token := owner.partition(" ")[2]:
+                    owners[partition] = token
         except (redis.ConnectionError, redis.TimeoutError):
             return {}
-        tokens = {int(key.split(":")[1]): text.partition(" ")[2] for key, text in owners.items()}
-        return {partition: token for partition, token in tokens.items() if token}
+        return owners
 
     async def _inflict(self, fault: Fault) -> None:
         match fault.kind:

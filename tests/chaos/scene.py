@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -66,7 +66,9 @@ class Scene:
         )
         self.proxies = {name: self._proxy(name) for name in [*process_names(), "users"]}
         self.fleet = Fleet([self._member(name) for name in process_names()])
-        self.nemesis = Nemesis(self.server, self.fleet, self.agents, self.journal)
+        self.nemesis = Nemesis(
+            self.server, self.fleet, self.agents, self.journal, wanted.partitions
+        )
 
     def _proxy(self, name: str) -> Proxy:
         return Proxy(self.server.socket, self.folder / f"{name}.sock")
@@ -112,7 +114,7 @@ class Scene:
         """
         begun = time.monotonic()
         with self.server.client() as redis, anyio.move_on_after(PATIENCE + 8 * self.wanted.lease):
-            while any(redis.scard(key) for key in _keys(redis, "flow:*:active")):  # noqa: ASYNC110
+            while any(map(redis.scard, self._keys("active"))):  # noqa: ASYNC110
                 await anyio.sleep(0.1)
             drained_s = time.monotonic() - begun
             while self._are_dead_left(redis):  # noqa: ASYNC110
@@ -120,11 +122,15 @@ class Scene:
             return True, drained_s
         return False, time.monotonic() - begun
 
+    def _keys(self, part: str) -> list[str]:
+        """This key of each partition."""
+        return [f"flow:{partition}:{part}" for partition in range(self.wanted.partitions)]
+
     def _are_dead_left(self, redis: Redis) -> bool:
         """Whether sessions of processes that are gone wait to be noticed."""
         pids = {member.pid for member in self.fleet.members.values()}
         sessions = [
-            name for key in _sessions(redis) for name in cast(Any, redis).zrange(key, 0, -1)
+            name for key in self._keys("sessions") for name in cast(Any, redis).zrange(key, 0, -1)
         ]
         return any(int(name.split(":")[1]) not in pids for name in sessions)
 
@@ -138,7 +144,7 @@ class Scene:
             if code != 0
         ]
         with self.server.client() as redis:
-            for key in _sessions(redis):
+            for key in self._keys("sessions"):
                 if left := redis.zcard(key):
                     problems.append(f"{left} sessions are left in {key} after all have stopped")
         return problems
@@ -185,12 +191,3 @@ class Scene:
         if done.returncode not in (0, 1) or not done.stdout:
             raise RuntimeError(f"agentainer workflow verify failed: {done.stderr}")
         return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def _sessions(redis: Redis) -> list[str]:
-    return _keys(redis, "flow:*:sessions")
-
-
-def _keys(redis: Redis, pattern: str) -> list[str]:
-    found: Iterator[str] = cast(Any, redis).scan_iter(pattern)
-    return list(found)
