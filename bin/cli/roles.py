@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .importing import importing
 from .options import (
     AgentMemory,
     AgentSlots,
@@ -75,8 +76,9 @@ def up(
             metrics_port=metrics_port,
         )
         return
-    from ..sdk.service import ROLES
-    from .serving import serve
+    with importing():
+        from ..sdk.service import ROLES
+        from .serving import serve
 
     serve(
         ROLES,
@@ -110,8 +112,9 @@ def reactors(
       agentainer reactors
       agentainer reactors --only janitor --only clock
     """
-    from ..sdk.service import REACTORS
-    from .serving import serve
+    with importing():
+        from ..sdk.service import REACTORS
+        from .serving import serve
 
     serve(
         [one.value for one in only] if only else REACTORS,
@@ -133,7 +136,8 @@ def worker(
     Examples:
       agentainer worker shop.orders:OrderWorkflow --slots 8
     """
-    from .serving import serve
+    with importing():
+        from .serving import serve
 
     serve(["worker"], references, slots=slots, metrics_port=metrics_port)
 
@@ -152,7 +156,8 @@ def launcher(
     Examples:
       agentainer launcher --slots 4 --memory 8g
     """
-    from .serving import serve
+    with importing():
+        from .serving import serve
 
     serve(["launcher"], agent_slots=slots, agent_memory=memory, metrics_port=metrics_port)
 
@@ -169,6 +174,7 @@ def serve(references: SomeReferences = None, port: Port = 8000, host: Host = "12
       agentainer serve --port 8080
       agentainer serve shop.orders --host 0.0.0.0
     """
-    from .serving import serve as serve_roles
+    with importing():
+        from .serving import serve as serve_roles
 
     serve_roles([], references or [], address=(host, 8000 if port is None else port))
