@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from typing import Any, Protocol
 
+import anyio
 import msgspec
 
 from .connection import Connection
@@ -242,12 +243,17 @@ class EventLog:
         key = self.keys.flow(partition, "active")
         names: set[bytes] = await self.connection.call(lambda: self.redis.smembers(key))
         others = sorted({name.decode() for name in names}.difference(besides))
-        return [name for name in others if await self._lane(name) == lane]
+        lanes: dict[str, str] = {}
+        for first in range(0, len(others), PAGE):
+            async with anyio.create_task_group() as tasks:
+                for name in others[first : first + PAGE]:
+                    tasks.start_soon(self._find_lane, name, lanes)
+        return [name for name in others if lanes[name] == lane]
 
-    async def _lane(self, workflow: str) -> str:
+    async def _find_lane(self, workflow: str, lanes: dict[str, str]) -> None:
         key = self.keys.workflow(workflow, "meta")
         lane: bytes | None = await self.connection.call(lambda: self.redis.hget(key, "lane"))
-        return (lane or b"").decode()
+        lanes[workflow] = (lane or b"").decode()
 
     async def read_logs(self, workflow: str, job: str, *, last: int | None = None) -> list[str]:
         """Lines of an agent's output, oldest first; only the last ones when `last` is given."""

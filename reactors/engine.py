@@ -11,8 +11,9 @@ something to decide are, for a successor would not know of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -35,8 +36,12 @@ from .views import Views
 
 log = structlog.get_logger()
 
+#: Workflows whose logs are looked at together.
+TOGETHER = 100
 #: Longest time that the last documents of a workflow hold up who is to stop, seconds.
 FAREWELL = 5.0
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -97,11 +102,30 @@ class Engine:
     async def _look_again(self) -> None:
         """After Redis was away its logs may have lost their tails: compare what we hold."""
         self.views.doubt_ends()
-        for held in self.views.holdings.all():
-            async with held.alone():
-                if await self.views.catch_up(held):
-                    await self.advance([held])
+        for some in _together(self.views.holdings.all()):
+            await self._catch_up(some)
         await self._take_stock()
+
+    async def _catch_up(self, helds: Sequence[Held]) -> None:
+        """Compare workflows that we hold with their logs, and decide on them."""
+        taken: list[Held] = []
+        found: set[str] = set()
+
+        async def catch_up(held: Held) -> None:
+            if await self.views.catch_up(held):
+                found.add(held.view.id)
+
+        try:
+            for held in helds:
+                await held.take()
+                taken.append(held)
+            async with anyio.create_task_group() as tasks:
+                for held in helds:
+                    tasks.start_soon(catch_up, held)
+            await self.advance([held for held in helds if held.view.id in found])
+        finally:
+            for held in taken:
+                held.release()
 
     async def _take_stock(self) -> None:
         """Decide on every workflow that has not ended and that we do not hold.
@@ -110,16 +134,19 @@ class Engine:
         """
         known = {held.view.id for held in self.views.holdings.all()}
         lane = self.lane
-        for workflow in await self._log.active(lane.partition, lane.name, besides=known):
-            if held := await self.views.take(workflow, [], ""):
-                await self.advance([held])
-                held.release()
+        others = await self._log.active(lane.partition, lane.name, besides=known)
+        for some in _together(others):
+            await self._deal_with({workflow: [] for workflow in some})
 
     async def _handle(self, entries: list[FeedEntry]) -> None:
         news: dict[str, list[FeedEntry]] = {}
         for entry in entries:
             if self.views.is_news(entry):
                 news.setdefault(entry.workflow, []).append(entry)
+        await self._deal_with(news)
+
+    async def _deal_with(self, news: dict[str, list[FeedEntry]]) -> None:
+        """Bring workflows up to date, by what the feed tells of each, and decide on them."""
         taken = await self._take_all(news)
         try:
             await self.advance(taken)
@@ -133,7 +160,8 @@ class Engine:
 
         async def take(workflow: str, found: list[FeedEntry]) -> None:
             events = [one for entry in found for one in entry.events()]
-            if held := await self.views.take(workflow, events, found[0].previous):
+            previous = found[0].previous if found else ""
+            if held := await self.views.take(workflow, events, previous):
                 taken[workflow] = held
                 if self._log.instruments:
                     count_news(self._log.instruments, held.view.name, events)
@@ -271,3 +299,8 @@ class Engine:
     def _follows(view: WorkflowView, decision: Decision, version: int) -> bool:
         """Nobody else wrote in between: our events are the next ones, as we know them."""
         return not decision.cancel and version == view.version + len(decision.events)
+
+
+def _together(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
+    for first in range(0, len(all_of_them), TOGETHER):
+        yield all_of_them[first : first + TOGETHER]

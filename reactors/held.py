@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import anyio
 
@@ -51,14 +49,6 @@ class Held:
         if self._released:
             self._released.set()
             self._released = None
-
-    @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[None]:
-        await self.take()
-        try:
-            yield
-        finally:
-            self.release()
 
     def restart(self, view: WorkflowView) -> None:
         """Begin again with a view of another log."""

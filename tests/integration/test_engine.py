@@ -34,6 +34,7 @@ from agentainer_flow.sdk.service import Service
 from tests.fundamentals.serving import serving
 
 from .bench import Bench
+from .lossy import lossy_way
 
 pytestmark = pytest.mark.anyio
 
@@ -337,6 +338,39 @@ async def test_a_successor_knows_what_its_predecessor_committed(
     async with serving(settings, Fine):
         assert await handle.result(timeout=20) == 1
     assert (await types_of(log, handle)).count("step.scheduled") == 1
+
+
+async def test_many_workflows_are_looked_at_together(settings: Settings, log: EventLog) -> None:
+    """Those from before the first engine, and all of them after Redis was away."""
+    commits = 0
+
+    def hear(asked: bytes) -> None:
+        nonlocal commits
+        commits += asked.count(b"_commit\r\n")
+
+    async def wait_until_scheduled(handles: list[Handle]) -> None:
+        for handle in handles:
+            async for batch in log.follow(handle.id):
+                if "step.scheduled" in {recorded.type for recorded in batch}:
+                    break
+
+    async with lossy_way(settings.redis_url or "") as (way, near):
+        way.hear = hear
+        before = [await start(log, Fine) for _ in range(60)]
+        async with (
+            connect(msgspec.structs.replace(settings, redis_url=near)) as its_log,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(Service(its_log, [code_of(Fine)], roles=["scheduler"]).run)
+            with anyio.fail_after(20):
+                await wait_until_scheduled(before)
+                way.down = True
+                way.cut()
+                after = [await start(log, Fine) for _ in range(60)]
+                way.down = False
+                await wait_until_scheduled(after)
+            tasks.cancel_scope.cancel()
+    assert commits <= 8
 
 
 async def types_of(log: EventLog, handle: Handle) -> list[str]:

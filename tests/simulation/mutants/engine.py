@@ -43,7 +43,7 @@ ENGINE = [
     ),
     Mutant(
         "what an engine dealt with stays held",
-        "reactors.engine:Engine._handle",
+        "reactors.engine:Engine._deal_with",
         "held.release()",
         "pass",
     ),
