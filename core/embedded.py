@@ -208,6 +208,8 @@ def _command(program: Program, place: Place) -> list[str]:
         # An acknowledged event survives a power cut; group commit keeps it fast.
         "appendfsync": "always",
         "aof-load-truncated": "yes",
+        # What was written since the last rewrite is what makes a start take long.
+        "auto-aof-rewrite-min-size": "16mb",
         "save": "",
         "maxmemory-policy": "noeviction",
         # Small nodes: a log of a few events costs 1 KB instead of 4.

@@ -14,10 +14,12 @@ from agentainer_flow.core.redis_program import find_programs
 
 from .own import own
 
+#: As those of the embedded Redis.
 OPTIONS = {
     "port": "0",
     "appendonly": "yes",
     "appendfsync": "always",
+    "auto-aof-rewrite-min-size": "16mb",
     "save": "",
     "maxmemory-policy": "noeviction",
     "stream-node-max-bytes": "1024",
