@@ -42,6 +42,8 @@ class Capacity:
         return max(0, self.memory_bytes - self._taken_memory - kept)
 
     def _before(self, claimant: object) -> list[int]:
+        if not self._line:
+            return []
         waiting = list(self._line)
         place = waiting.index(claimant) if claimant in self._line else len(waiting)
         return [self._line[one] for one in waiting[:place]]

@@ -101,12 +101,15 @@ local function reply(value)
   return cmsgpack.pack(value)
 end
 
--- A log as the call finds it, and as it changes it; opened once.
+-- A log as the call finds it, and as it changes it; opened once. `posts` has type, cause and data of each
+-- event that was appended. Tables that grow are made anew, so there is room for what most calls need.
 local function new_log(id, version, digest, lane, name)
   local log = {
     id = id, meta = workflow_key(id, 'meta'), events = workflow_key(id, 'events'), version = version,
     digest = digest, before = digest, lane = lane, name = name, priority = 0, running = 0, was_running = 0,
-    posts = {}, posted = 0, changes = {},
+    status = false, commit = false, has = false, first = false, by = false, is_known = false,
+    posts = { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }, posted = 0,
+    changes = { nil, nil, nil, nil, nil, nil, nil, nil },
   }
   memory.logs[id] = log
   return log
@@ -121,7 +124,7 @@ local function open_log(id)
   log.status, log.commit = meta[5], meta[8]
   log.priority, log.running = tonumber(meta[6] or 0), tonumber(meta[7] or 0)
   log.was_running = log.running
-  log.has = meta[9] or nil
+  log.has = meta[9]
   return log
 end
 
@@ -217,7 +220,7 @@ local function close_log(log)
   log.was_running, log.changes = log.running, {}
   if not log.first then return end
   post(log)
-  log.first, log.posts, log.posted, log.before, log.is_known = nil, {}, 0, log.digest, nil
+  log.first, log.posted, log.before, log.is_known = false, 0, log.digest, false
 end
 
 local function task_json(step, index, attempt)
