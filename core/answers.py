@@ -60,7 +60,7 @@ CommandOutcome = Appended | Duplicate | Conflict | Mismatch | Missing | Full | U
 CommitOutcome = Appended | Duplicate | Conflict | Fenced
 
 
-class Batch(msgspec.Struct):
+class Batch(msgspec.Struct, omit_defaults=True):
     """Tasks of one step to queue. `tasks` are (index, attempt, item as JSON)."""
 
     step: str
@@ -83,9 +83,9 @@ class Commit(msgspec.Struct, omit_defaults=True):
     commit: str
     #: (type, data, cause)
     events: list[tuple[str, str, int | None]]
-    queue: list[Batch]
+    queue: list[Batch] = []
     #: (step, position of the event that says so)
-    cancel: list[tuple[str, int]]
+    cancel: list[tuple[str, int]] = []
     #: The workflow's status from now on.
     phase: str | None = None
     #: Status of a workflow that ends, and the version at which alone it may.

@@ -6,10 +6,10 @@
 -- the last event is only written when the engine had seen all others.
 --
 -- decision: id, commit, events [[type, data, cause]…] (cause > 0: version, cause <= 0: minus the
---       position in `events`), queue [{step, limits, cause, args, tasks…}…] (tasks:
---       [[index, attempt, item]…], cause as above), cancel [[step, position of the event that says
---       so]…], phase (status from now on, optional), status, version (with the last event), is_whole
---       (the engine has nothing more to decide on what it knows)
+--       position in `events`), [queue [{step, limits, cause, tasks [[index, attempt, item]…], [args],
+--       [delay_ms], [patience_ms]}…]] (cause as above), [cancel [[step, position of the event that says
+--       so]…]], [phase (status from now on)], [status], [version (with the last event)], [is_whole
+--       (the engine has nothing more to decide on what it knows)]
 -- returns {"appended", version, digest, ts} {"duplicate", version} {"conflict", version, status} {"fenced"}
 
 local function owns_lane(lane, token)
@@ -35,7 +35,7 @@ end
 -- `claim` is that of a worker that may have the tasks at once.
 local function queue_batch(log, batch, cause, claim)
   local entries = {}
-  local limits = workflow_key(log.id, 'limits')
+  local limits, delay_ms = workflow_key(log.id, 'limits'), batch.delay_ms or 0
   if batch.limits ~= NO_LIMITS then
     note(log, 'l')
     redis.call('HSET', limits, batch.step, batch.limits)
@@ -47,19 +47,19 @@ local function queue_batch(log, batch, cause, claim)
   if #batch.tasks == 0 then return end  -- a fork has their results already
   for i, task in ipairs(batch.tasks) do
     entries[i] = string.format('[%d,%d,0,%d,', task[1], task[2], cause) .. task[3] .. ']'
-    if batch.delay_ms > 0 then
-      set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], batch.delay_ms, entries[i])
+    if delay_ms > 0 then
+      set_timer(log, 'retry|' .. batch.step .. '|' .. task[1], delay_ms, entries[i])
     end
   end
-  if batch.delay_ms == 0 and not (claim and start_directly(log, batch, entries, claim)) then
+  if delay_ms == 0 and not (claim and start_directly(log, batch, entries, claim)) then
     make_ready(log, batch.step, string.match(batch.limits, '^%d+|([^|]*)'), entries)
     join_ring(log)
     log.has_work = true
   end
-  if batch.patience_ms > 0 then
+  if batch.patience_ms then
     local first, last = batch.tasks[1], batch.tasks[#batch.tasks]
     set_timer(log, 'queue|' .. batch.step .. '|' .. first[1] .. '|' .. last[1] .. '|' .. first[2],
-      batch.delay_ms + batch.patience_ms, '')
+      delay_ms + batch.patience_ms, '')
   end
 end
 
@@ -88,9 +88,11 @@ local function commit_decision(log, decision, by, claim)
   for position, event in ipairs(decision.events) do
     versions[position] = append(log, event[1], event[2], by, version_of(event[3]))
   end
-  for _, cancelled in ipairs(decision.cancel) do cancel_step(log, cancelled[1], by, versions[cancelled[2] + 1]) end
-  for _, batch in ipairs(decision.queue) do queue_batch(log, batch, version_of(batch.cause), claim) end
-  if #decision.cancel > 0 then drop_timers(log) end
+  for _, cancelled in ipairs(decision.cancel or {}) do
+    cancel_step(log, cancelled[1], by, versions[cancelled[2] + 1])
+  end
+  for _, batch in ipairs(decision.queue or {}) do queue_batch(log, batch, version_of(batch.cause), claim) end
+  if decision.cancel then drop_timers(log) end
   log.commit = decision.commit
   set_meta(log, 'commit', decision.commit)
   -- A cancellation that the engine had yet to see stays one.
