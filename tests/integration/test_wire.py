@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import ssl
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,6 +18,7 @@ from agentainer_flow.core.settings import Settings
 from agentainer_flow.core.wire import Wire
 
 from .lossy import Lossy, lossy_way
+from .polling import until
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +126,28 @@ async def test_call_under_way_ends_when_the_wire_is_closed(settings: Settings) -
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         await wire.close()
+
+
+async def test_secured_connections_work_as_others_do(settings: Settings, tmp_path: Path) -> None:
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("needs openssl, for a certificate")
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    asked = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    asked += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key)]
+    await anyio.run_process([openssl, *asked, "-out", str(certificate)])
+    secured = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secured.load_cert_chain(certificate, key)
+    lossy = Lossy((settings.redis_url or "").removeprefix("unix://"))
+    listener = await asyncio.start_server(lossy.handle, "127.0.0.1", 0, ssl=secured)
+    port = listener.sockets[0].getsockname()[1]
+    wire = Wire(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}")
+    try:
+        large = "x" * 3_000_000
+        await wire.call("SET", "key", large)
+        assert await wire.call("GET", "key") == large.encode()
+        lossy.cut()
+        await until(lambda: not wire.is_open)
+        assert await wire.call("ECHO", "again") == b"again"
+    finally:
+        await wire.close()
+        listener.close()
