@@ -46,7 +46,8 @@
     flow:<p>:<lane>:jobs:<host>        LIST    jobs whose container may be on that host
     flow:<p>:<lane>:jobs               LIST    jobs to launch
     flow:<p>:<lane>:timers             ZSET    timers by due time (ms)
-    flow:<p>:<lane>:bell               STREAM  wakes who waits for work or news
+    flow:<p>:<lane>:bell               STREAM  wakes who waits for news
+    flow:<p>:<lane>:bell:<kind>        STREAM  wakes who waits for work: task, job, timer
     flow:<p>:delivery:<delivery>       HASH    one message to one webhook, and how it went
     flow:<p>:due                       ZSET    webhooks with deliveries to make, by when (ms)
     flow:<p>:due:<webhook>             ZSET    the deliveries, by when (ms)
@@ -142,5 +143,5 @@ class Keys:
         """The feed of one lane's engine."""
         return self.flow(partition, lane, "feed")
 
-    def bell(self, partition: int, lane: str = SHARED) -> str:
-        return self.flow(partition, lane, "bell")
+    def bell(self, partition: int, lane: str = SHARED, *kind: str) -> str:
+        return self.flow(partition, lane, "bell", *kind)

@@ -24,7 +24,7 @@ class Clock:
         self.partition = partition
         self.lane = lane
         self._wake = anyio.Event()
-        bell.listen(self._hear)
+        bell.listen(self._hear, "timer")
 
     def _hear(self, kind: str, workflow: str, subject: str) -> None:
         if kind in ("timer", "recheck"):

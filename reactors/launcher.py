@@ -69,7 +69,7 @@ class Launcher:
         self._host = origin().host
         self._wake = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
-        bell.listen(self._hear)
+        bell.listen(self._hear, "job")
         self._capacity.listen(self._hear_of_room)
 
     @property

@@ -104,7 +104,7 @@ class Worker:
         #: Redis may say that we have tasks which we do not have.
         self._is_unsure = False
         self._wake = asyncio.Event()
-        bell.listen(self._hear)
+        bell.listen(self._hear, "task")
         capacity.listen(self._hear_of_room)
 
     @property

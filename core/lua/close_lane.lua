@@ -4,8 +4,8 @@
 -- reply: true
 local owner = redis.call('HGET', flow_key('owners'), call.lane)
 if owner and string.match(owner, ' (.*)$') == call.token then
-  redis.call('DEL', flow_key(call.lane .. ':feed'), flow_key(call.lane .. ':bell'), flow_key(call.lane .. ':jobs'),
-    flow_key(call.lane .. ':stocked'), timer_key(call.lane))
+  redis.call('DEL', flow_key(call.lane .. ':feed'), flow_key(call.lane .. ':jobs'),
+    flow_key(call.lane .. ':stocked'), timer_key(call.lane), bells_of(call.lane))
   redis.call('HDEL', flow_key('owners'), call.lane)
 end
 for _, session in ipairs(call.sessions) do

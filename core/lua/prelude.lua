@@ -81,22 +81,27 @@ local function write_counters()
   end
 end
 
--- Wake who waits on a lane: "task", "job" and "timer" say that there is work, the others bring news.
+-- Bring news to who waits on a lane.
 local function ring_bell(lane, kind, id, subject)
   redis.call('XADD', flow_key(lane .. ':bell'), 'MAXLEN', '~', 1000, '*',
     'kind', kind, 'w', id, 'subject', subject or '')
 end
 
--- The same once at the end of the call, however much work there is: {bell, kind} by both.
+-- Wake those who do one kind of work ("task", "job", "timer"), which has a stream of its own: once at the
+-- end of the call, however much of it there is.
 local function ring_once(lane, kind, partition)
-  local bell = call.ns .. 'flow:' .. (partition or call.p) .. ':' .. lane .. ':bell'
-  memory.bells[bell .. kind] = { bell, kind }
+  memory.bells[call.ns .. 'flow:' .. (partition or call.p) .. ':' .. lane .. ':bell:' .. kind] = kind
+end
+
+local function bells_of(lane)
+  local bell = flow_key(lane .. ':bell')
+  return bell, bell .. ':task', bell .. ':job', bell .. ':timer'
 end
 
 local function reply(value)
   write_counters()
-  for _, ring in pairs(memory.bells) do
-    redis.call('XADD', ring[1], 'MAXLEN', '~', 1000, '*', 'kind', ring[2], 'w', '', 'subject', '')
+  for bell, kind in pairs(memory.bells) do
+    redis.call('XADD', bell, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'w', '', 'subject', '')
   end
   return cmsgpack.pack(value)
 end

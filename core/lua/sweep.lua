@@ -132,8 +132,8 @@ local function adopt(lane)
     ring_once(SHARED, 'job')
     redis.call('DEL', ring_key(lane, log.name), timer_key(lane))
   end
-  redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':bell'),
-    flow_key(lane .. ':stocked'))
+  redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':stocked'),
+    bells_of(lane))
   redis.call('HDEL', flow_key('owners'), lane)
 end
 

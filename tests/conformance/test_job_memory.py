@@ -34,7 +34,7 @@ def names(claimed: ClaimedJobs) -> list[str]:
 
 async def rings(bench: Bench) -> int:
     """How often the bell said that there are jobs to claim."""
-    entries = await bench.log.redis.xrange(bench.log.keys.bell(0))
+    entries = await bench.log.redis.xrange(bench.log.keys.bell(0, "shared", "job"))
     return sum(fields[b"kind"] == b"job" for _, fields in entries)
 
 

@@ -105,9 +105,9 @@ async def test_who_is_held_back_by_a_limit_wakes_nobody(log: EventLog) -> None:
     await make(log, "first")
     assert await first.claim(1, "s/1")
     await make(log, "last")
-    rung = await log.redis.xlen("flow:0:shared:bell")
+    rung = await log.redis.xlen("flow:0:shared:bell:task")
 
     for number in range(3):
         assert await first.claim(9, f"s/{number + 2}") == []
 
-    assert await log.redis.xlen("flow:0:shared:bell") == rung
+    assert await log.redis.xlen("flow:0:shared:bell:task") == rung

@@ -55,7 +55,7 @@ async def test_bell_is_heard_after_a_cut(
 ) -> None:
     heard: list[str] = []
     bell = Bell(far)
-    bell.listen(lambda kind, _workflow, _subject: heard.append(kind))
+    bell.listen(lambda kind, _workflow, _subject: heard.append(kind), "task")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bell.run)
         await bench.queue(0)
