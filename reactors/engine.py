@@ -166,11 +166,15 @@ class Engine:
                 if self._log.instruments:
                     count_news(self._log.instruments, held.view.name, events)
 
-        async with anyio.create_task_group() as tasks:
-            for workflow, found in news.items():
-                if self.views.holdings.get(workflow):
-                    await take(workflow, found)
-                else:
+        to_read: dict[str, list[FeedEntry]] = {}
+        for workflow, found in news.items():
+            if self.views.holdings.get(workflow):
+                await take(workflow, found)
+            else:
+                to_read[workflow] = found
+        if to_read:
+            async with anyio.create_task_group() as tasks:
+                for workflow, found in to_read.items():
                     tasks.start_soon(take, workflow, found)
         return [taken[workflow] for workflow in news if workflow in taken]
 
@@ -186,6 +190,9 @@ class Engine:
     async def _propose(self, held: Held) -> Proposal | None:
         """What is due, if anything is."""
         if held.view.ended:
+            return None
+        if held.view.status == "running" and not held.view.touched:  # tasks have begun, no more
+            self.show(held)
             return None
         touched, held.view.touched = held.view.touched, set()
         decision = await self._try_to_decide(held, touched)
