@@ -210,6 +210,7 @@ def _command(program: Program, place: Place) -> list[str]:
         "aof-load-truncated": "yes",
         # What was written since the last rewrite is what makes a start take long.
         "auto-aof-rewrite-min-size": "16mb",
+        "auto-aof-rewrite-percentage": "50",
         "save": "",
         "maxmemory-policy": "noeviction",
         # Small nodes: a log of a few events costs 1 KB instead of 4.

@@ -20,6 +20,7 @@ OPTIONS = {
     "appendonly": "yes",
     "appendfsync": "always",
     "auto-aof-rewrite-min-size": "16mb",
+    "auto-aof-rewrite-percentage": "50",
     "save": "",
     "maxmemory-policy": "noeviction",
     "stream-node-max-bytes": "1024",

@@ -48,6 +48,7 @@ def test_starts_a_server_that_waits_for_the_disk(home: Settings) -> None:
             "appendfsync": "always",
             "aof-load-truncated": "yes",
             "auto-aof-rewrite-min-size": str(16 * 1024 * 1024),
+            "auto-aof-rewrite-percentage": "50",
             "maxmemory-policy": "noeviction",
             "stream-node-max-bytes": "1024",
             "hash-max-ziplist-entries": "64",
