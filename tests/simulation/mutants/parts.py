@@ -75,13 +75,25 @@ PARTS = [
     Mutant(
         "a claim of tasks whose reply was lost is made anew",
         "parts/claiming.lua",
-        "if redis.call('HGET', flow_key('claims'), call.session) == claim.token then",
+        "if last == claim.token then",
         "if false then",
     ),
     Mutant(
         "ready tasks of a step that was cancelled are counted on",
         "parts/committing.lua",
-        "  count_waiting(limits_of(log.id, step).queue, -redis.call('LLEN', ready))\n",
+        "  count_waiting(bare_limits_of(log, step).queue, -redis.call('LLEN', ready))\n",
+        "",
+    ),
+    Mutant(
+        "that a step has limits is not noted",
+        "parts/committing.lua",
+        "    note(log, 'l')\n",
+        "",
+    ),
+    Mutant(
+        "that a step has arguments is not noted",
+        "parts/committing.lua",
+        "    note(log, 'a')\n",
         "",
     ),
     Mutant(

@@ -114,6 +114,12 @@ SCRIPTS = [
         "",
     ),
     Mutant(
+        "that a workflow has agents is not noted",
+        "request_job.lua",
+        "note(log, 'e')\n",
+        "",
+    ),
+    Mutant(
         "an agent that failed is not launched again",
         "request_job.lua",
         "if not is_over then",

@@ -38,8 +38,8 @@ WORKER = [
     Mutant(
         "what rings in a turn is not heard",
         "sdk.worker:Worker._begin",
-        "self._is_hungry = self._is_hungry or got >= claim.want",
-        "self._is_hungry = got >= claim.want",
+        "got = sum(len(step.tasks) for step in claimed)",
+        "got, self._is_hungry = sum(len(step.tasks) for step in claimed), False",
     ),
     Mutant(
         "a worker sleeps on when a body has ended",
