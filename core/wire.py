@@ -71,7 +71,7 @@ class Wire:
         answer: asyncio.Future[Any] = loop.create_future()
         self._calls.append((answer, loop.time()))
         if self._watch is None:
-            self._watch = loop.call_later(PATIENCE, self._look, line)
+            self._watch = loop.call_later(PATIENCE, self._look)
         return await answer
 
     async def close(self) -> None:
@@ -115,16 +115,16 @@ class Wire:
         line.close()
         self.ended(line, error)
 
-    def _look(self, line: Line) -> None:
+    def _look(self) -> None:
         """End a connection whose server owes an answer for too long."""
         self._watch = None
         loop = asyncio.get_running_loop()
-        if not self._calls or line is not self._line:
+        if not self._calls or self._line is None:
             return
         waited = loop.time() - self._calls[0][1]
         patience = clock.at_most(PATIENCE)
         if waited < patience:
             if patience < math.inf:
-                self._watch = loop.call_later(patience - waited, self._look, line)
+                self._watch = loop.call_later(patience - waited, self._look)
             return
-        self._fail(line, TimeoutError(f"no answer for {waited:.0f} s"))
+        self._fail(self._line, TimeoutError(f"no answer for {waited:.0f} s"))

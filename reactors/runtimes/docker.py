@@ -220,7 +220,7 @@ class DockerRuntime:
         made: list[tuple[Container, bool]] = []
 
         async def make() -> None:
-            with suppress(CannotLaunch):  # nor can it now, or the image is another one
+            with suppress(CannotLaunch, RuntimeUnavailable):  # as will show when it is made again
                 made.append(await self._make(launch, folder, last))
 
         try:

@@ -315,12 +315,13 @@ async def test_a_start_without_connection_says_so_and_can_be_repeated(
     bench: Bench, installation: str, root: Path
 ) -> None:
     async with through_proxy(installation, root) as (cut_off, proxy):
-        proxy.down = True
-        proxy.cut()
-        with pytest.raises(RuntimeUnavailable):
-            await cut_off.runtime.start(launch("print(1)"))
-        proxy.down = False
-        assert (await cut_off.outcome(launch("print(1)"))).kind == "succeeded"
+        for job in ("job-1", "job-2"):  # the second is made while its image is looked at
+            proxy.down = True
+            proxy.cut()
+            with pytest.raises(RuntimeUnavailable):
+                await cut_off.runtime.start(launch("print(1)", job=job))
+            proxy.down = False
+            assert (await cut_off.outcome(launch("print(1)", job=job))).kind == "succeeded"
 
 
 async def test_what_is_to_go_goes_when_the_daemon_is_back(
