@@ -124,6 +124,9 @@ class Nemesis:
         return noted
 
     async def _kill_redis(self, away_s: float) -> None:
+        if self._redis.locked():  # it is away, as a process may be that is to be killed
+            self._journal.missed += 1
+            return
         async with self._redis:
             hit = Hit("redis", now_ms())
             self._server.kill()
