@@ -20,7 +20,7 @@ from agentainer_flow.sdk.verify import Finding, verify_all
 
 #: Keys that belong to the partition or the installation and live as long as it is used.
 LASTING = re.compile(
-    r"flow:(definitions|registered|secret|tokens|subscriptions|webhooks(:state)?|installation|partitions|blocked|queues|running|waiting|0:(feed|followers|ended|owners|sessions|about|claims|workflows(:\w+)?|(named|tagged):.+|active|shared:(bell|feed|stocked)))"
+    r"flow:(definitions|registered|secret|tokens|subscriptions|webhooks(:state)?|installation|partitions|blocked|queues|running|waiting|0:(feed|followers|ended|owners|sessions|about|claims|workflows(:\w+)?|(named|tagged):.+|active|shared:(bell(:\w+)?|feed|stocked)))"
 )
 #: Keys of a workflow that has not ended; the rest of them gets a TTL when it ends.
 WORKFLOW = re.compile(r"workflow:([0-9a-z]{26})(:.+)?")

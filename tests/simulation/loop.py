@@ -7,6 +7,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from inspect import CORO_CREATED, getcoroutinestate
 from random import Random
 from typing import Any, TypeVarTuple, Unpack
 
@@ -21,6 +22,8 @@ Ts = TypeVarTuple("Ts")
 
 #: Turns of the loop after which a run counts as going round in circles.
 BUDGET = 400_000
+#: What begins at the end may let others begin; so many turns are given to them.
+TURNS_TO_BEGIN = 100
 
 
 class Livelock(FlowError):
@@ -89,7 +92,10 @@ class SimulatedLoop(VirtualLoop):
 
     def end(self) -> None:
         """What has just begun, or was held, takes its first step before it is cancelled."""
-        self.run_until_complete(asyncio.sleep(0))
+        for _ in range(TURNS_TO_BEGIN):
+            self.run_until_complete(asyncio.sleep(0))
+            if not any(map(_is_new, self.tasks())):
+                break
         super().end()
 
     def _drop_cancelled(self) -> None:
@@ -121,3 +127,8 @@ class SimulatedLoop(VirtualLoop):
 
     def waiting(self) -> str:
         return "\n".join(str(task.get_coro()) for task in self.tasks())
+
+
+def _is_new(task: asyncio.Task[Any]) -> bool:
+    coroutine: Any = task.get_coro()
+    return getcoroutinestate(coroutine) == CORO_CREATED
