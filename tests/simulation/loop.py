@@ -7,7 +7,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from inspect import CORO_CREATED, getcoroutinestate
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from random import Random
 from typing import Any, TypeVarTuple, Unpack
 
@@ -131,4 +131,4 @@ class SimulatedLoop(VirtualLoop):
 
 def _is_new(task: asyncio.Task[Any]) -> bool:
     coroutine: Any = task.get_coro()
-    return getcoroutinestate(coroutine) == CORO_CREATED
+    return iscoroutine(coroutine) and getcoroutinestate(coroutine) == CORO_CREATED
