@@ -17,10 +17,8 @@ local function recall(session, token)
       local lease = parse_lease(value)
       if lease.token == token then tasks[#tasks + 1] = { lease.entry, lease.version } end
     end
-    if #tasks > 0 then
-      local name = redis.call('HGET', workflow_key(id, 'meta'), 'name')
-      memory.claimed[#memory.claimed + 1] = { id, name, step, limits_of(open_log(id), step).args, tasks }
-    end
+    local log = #tasks > 0 and open_log(id)
+    if log then memory.claimed[#memory.claimed + 1] = { id, log.name, step, limits_of(log, step).args, tasks } end
   end
 end
 
