@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -113,6 +114,11 @@ def is_passing(error: exceptions.RedisError) -> bool:
     )
 
 
+def _is_refusal(error: exceptions.RedisError) -> bool:
+    """Redis knows no such name or password; to the library that is an error of the connection."""
+    return isinstance(error.__cause__ or error, exceptions.AuthenticationError)
+
+
 def redact(url: str) -> str:
     """The URL without its password, fit for logs and messages."""
     parts = urlsplit(url)
@@ -132,13 +138,13 @@ class Connection:
         self._tails: list[Tail] = []
         self._waiting = False
 
-    async def open(self, *, durability: str = "redis") -> None:
+    async def open(self, *, durability: str = "redis", patience: float = 0) -> None:
         """Check that a Redis of a usable version answers, and keeps what it was given.
 
-        Raises RedisUnavailable.
+        Waits up to `patience` seconds for one that is away. Raises RedisUnavailable.
         """
         try:
-            info: bytes = await self.wire.call("INFO", "server")
+            info = await self._ask_who(patience)
         except (exceptions.RedisError, OSError) as error:
             raise RedisUnavailable(redact(self.url), _say(error)) from error
         versions = dict(VERSION.findall(info.decode()))
@@ -151,12 +157,30 @@ class Connection:
         if durability == "fsync":
             await self._check_fsync()
 
+    async def _ask_who(self, patience: float) -> bytes:
+        """What Redis says of itself."""
+        until = anyio.current_time() + patience
+        while True:
+            try:
+                answer: bytes = await self.wire.call("INFO", "server")
+            except exceptions.RedisError as error:
+                is_hopeless = _is_refusal(error) or not is_passing(error)
+                if is_hopeless or anyio.current_time() >= until:
+                    raise
+                self._say_waiting(error)
+            else:
+                self._say_back()
+                return answer
+            await anyio.sleep(LONGEST_DELAY)
+
     async def _check_fsync(self) -> None:
         """An acknowledged write must be on disk."""
         redis: Any = self.redis
         texts: dict[str, str] = {}
         for option in ("appendonly", "appendfsync"):
-            found: dict[str | bytes, str | bytes] = await redis.config_get(option)
+            found: dict[str | bytes, str | bytes] = await self.call(
+                partial(redis.config_get, option)
+            )
             texts.update({_text(name): _text(value) for name, value in found.items()})
         if texts != {"appendonly": "yes", "appendfsync": "always"}:
             has = ", ".join(f"{name} {value}" for name, value in texts.items())

@@ -66,9 +66,12 @@ class EventLog:
         """For commands that only read. redis-py's types do not tell its async answers."""
         return self.connection.redis
 
-    async def open(self) -> None:
-        """Raises RedisUnavailable; SettingsError when there are not as many partitions as asked."""
-        await self.connection.open(durability=self.settings.durability)
+    async def open(self, *, patience: float = 0) -> None:
+        """Wait up to `patience` seconds for a Redis that is away.
+
+        Raises RedisUnavailable; SettingsError when there are not as many partitions as asked.
+        """
+        await self.connection.open(durability=self.settings.durability, patience=patience)
         self.keys.partitions = await self._fix_partitions(self.settings.partitions)
 
     async def keep_partitions(self) -> None:

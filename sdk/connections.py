@@ -22,9 +22,15 @@ from .archives import Archived
 
 
 @asynccontextmanager
-async def connect(settings: Settings | None = None) -> AsyncGenerator[EventLog]:
-    """Open the log on the configured Redis, or on the embedded one, started when it must be."""
-    log = await _open(settings or load_settings())
+async def connect(
+    settings: Settings | None = None, *, patience: float = 0
+) -> AsyncGenerator[EventLog]:
+    """Open the log on the configured Redis, or on the embedded one, started when it must be.
+
+    Waits up to `patience` seconds for one that is away. Raises RedisUnavailable,
+    EmbeddedRedisError.
+    """
+    log = await _open(settings or load_settings(), patience)
     try:
         yield log
     finally:
@@ -32,10 +38,10 @@ async def connect(settings: Settings | None = None) -> AsyncGenerator[EventLog]:
             await log.close()
 
 
-async def _open(settings: Settings) -> EventLog:
+async def _open(settings: Settings, patience: float = 0) -> EventLog:
     log = EventLog(settings, await _url(settings))
     try:
-        await log.open()
+        await log.open(patience=patience)
         log.archive = Archived(log)
     except BaseException:
         await log.close()

@@ -40,6 +40,9 @@ from .stopping import starting, stop_with_parent, until_signal
 PATIENT = 10
 AUTOGROUP = Path("/proc/self/autogroup")
 
+#: Longest wait at a start for a Redis that is away, as one that starts at the same time, seconds.
+REDIS_COMES = 10.0
+
 #: Host and port of the HTTP API.
 Address = tuple[str, int]
 #: Where metrics are served that have no API beside them, and no tokens.
@@ -96,7 +99,7 @@ async def run_roles(
     if sock and settings.api_url is None and settings.runtime == "process":
         # Agents that are processes of this host reach what this process serves.
         settings = msgspec.structs.replace(settings, api_url=_url_of(sock))
-    async with starting(stop) as started, connect(settings) as log:
+    async with starting(stop) as started, connect(settings, patience=REDIS_COMES) as log:
         auth = await _needs_tokens(log, sock) if sock else False
         await register_codes(log, list(codes))
         runtime = await describe_runtime(log) if "launcher" in roles else None

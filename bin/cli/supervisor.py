@@ -13,7 +13,7 @@ from ..core.settings import Settings
 from ..sdk.connections import connect
 from ..sdk.loop import run_loop
 from .children import PROGRAM, Child
-from .serving import describe_runtime, load_all, tracing_children
+from .serving import REDIS_COMES, describe_runtime, load_all, tracing_children
 from .session import prepare
 
 
@@ -47,7 +47,7 @@ def commands_of(command: list[str], processes: int, metrics_port: int | None) ->
 
 async def _run(settings: Settings, commands: list[list[str]]) -> int:
     """Keep the children until a signal; the exit code."""
-    async with connect(settings) as log:
+    async with connect(settings, patience=REDIS_COMES) as log:
         await describe_runtime(log)
     children = [Child(f"process {number}", one) for number, one in enumerate(commands, 1)]
     children += tracing_children()
