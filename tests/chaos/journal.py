@@ -18,6 +18,8 @@ class Hit(msgspec.Struct):
     until_ms: float | None = None
     #: Partitions whose engine the process was.
     owned: list[int] = []
+    #: Agents that it had claimed, as (workflow, job).
+    claimed: list[tuple[str, str]] = []
 
 
 class Told(msgspec.Struct, frozen=True):

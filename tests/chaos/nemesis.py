@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import anyio
 import anyio.to_thread
+import msgspec
 import redis
 
 from .agents import Agents
@@ -19,6 +22,13 @@ from .server import Server
 TEND = 0.1
 #: When that takes so long, the machine is too busy to tell how fast others are.
 STALL = 0.2
+
+
+class Holds(msgspec.Struct, frozen=True):
+    """What a process has when it is hit: lanes by their partitions, agents by workflow and job."""
+
+    owned: list[int] = []
+    claimed: list[tuple[str, str]] = []
 
 
 class Nemesis:
@@ -81,19 +91,19 @@ class Nemesis:
                 await self._hit(fault, self._fleet[fault.target])
 
     async def _hit(self, fault: Fault, member: Member) -> None:
-        owned = self._owned_by(member)
         pid = member.pid
+        holds = Holds(self._owned_by(pid), self._claimed_by(pid))
         match fault.kind:
             case "kill":
-                self._note(fault, hit=member.kill(fault.for_s), pid=pid, owned=owned)
+                self._note(fault, hit=member.kill(fault.for_s), pid=pid, holds=holds)
             case "freeze" if member.freeze():
-                noted = self._note(fault, pid=pid, owned=owned)
+                noted = self._note(fault, pid=pid, holds=holds)
                 await anyio.sleep(fault.for_s)
                 if member.pid == pid:
                     member.thaw()
                 noted.until_ms = now_ms()
             case "partition" if pid and not member.frozen:
-                noted = self._note(fault, pid=pid, owned=owned)
+                noted = self._note(fault, pid=pid, holds=holds)
                 member.proxy.part()
                 await anyio.sleep(fault.for_s)
                 member.proxy.join()
@@ -107,16 +117,42 @@ class Nemesis:
             case _:
                 self._journal.missed += 1
 
-    def _owned_by(self, member: Member) -> list[int]:
-        """Partitions whose engine it is, as far as is known."""
+    def _owned_by(self, pid: int) -> list[int]:
+        """Partitions whose engine a process is, as far as is known."""
         self._owned |= self._owners()
         owners = self._owned.items()
-        return [partition for partition, token in owners if f":{member.pid}:" in token]
+        return [partition for partition, token in owners if f":{pid}:" in token]
+
+    def _claimed_by(self, pid: int) -> list[tuple[str, str]]:
+        """Workflow and job of the agents that a process has claimed; none while Redis is away."""
+        claimed: list[tuple[str, str]] = []
+        try:
+            for partition in self._partitions:
+                for session in self._sessions(partition, "launcher", pid):
+                    claimed += self._claimed_in(partition, session)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return []
+        return claimed
+
+    def _sessions(self, partition: int, role: str, pid: int) -> list[str]:
+        sessions: Any = self._eye.zrange(f"flow:{partition}:sessions", 0, -1)
+        return [one for one in sessions if one.startswith(f"{role}@") and f":{pid}:" in one]
+
+    def _claimed_in(self, partition: int, session: str) -> Iterator[tuple[str, str]]:
+        fields: Any = self._eye.hkeys(f"flow:{partition}:session:{session}")
+        for workflow in {field.partition("|")[0] for field in fields}:
+            jobs: Any = self._eye.hgetall(f"workflow:{workflow}:jobs")
+            for job, record in jobs.items():
+                if str(json.loads(record)["token"]).startswith(f"{session}/"):
+                    yield workflow, job
 
     def _note(
-        self, fault: Fault, *, hit: bool = True, pid: int = 0, owned: Sequence[int] = ()
+        self, fault: Fault, *, hit: bool = True, pid: int = 0, holds: Holds | None = None
     ) -> Hit:
-        noted = Hit(fault.kind, now_ms(), fault.target, pid, owned=list(owned))
+        holds = holds or Holds()
+        noted = Hit(
+            fault.kind, now_ms(), fault.target, pid, owned=holds.owned, claimed=holds.claimed
+        )
         if hit:
             self._journal.hits.append(noted)
         else:

@@ -12,6 +12,9 @@ from .recovery import Ways
 def ways_of(fleet: Fleet, journal: Journal, end_ms: float) -> Ways:
     away: dict[str, Sequence[Span]] = {
         "redis": sorted(journal.redis_away),
+        "docker": sorted(
+            Span(hit.at_ms, hit.until_ms or end_ms) for hit in journal.hits if hit.kind == "dockerd"
+        ),
         "machine": journal.stalls,
     }
     for role in ("reactors", "worker", "launcher"):

@@ -1,14 +1,16 @@
 """How long it took until somebody else went on with what a fault had taken away. Pure.
 
     task     from the fault that hit its worker to the next `task.started`
-    agent    from the fault that hit its launcher to the next `job.launched`
+    agent    from the fault that hit its launcher to the next `job.launched`; when a launcher that
+             has claimed it is hit before that, from then on
     lane     from the fault that hit its engine to the next commit of an engine in that partition;
              when its successor is hit before that, from then on
 
 A fault is the kill, freeze or partition of the process; of several the last one before the loss.
-Times in which nobody could have gone on are taken off: while Redis was away, while no process of
-the role that takes over or of the reactors, which have to notice, ran, and while the machine was
-too busy with other things. Those that had to wait for the end of a pause are left out.
+Times in which nobody could have gone on are taken off: while Redis was away, or Docker, where it is
+about agents, while no process of the role that takes over or of the reactors, which have to notice,
+ran, and while the machine was too busy with other things. Those that had to wait for the end of a
+pause are left out.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def recoveries(
     found: list[Recovered] = []
     for workflow, entries in logs.items():
         found += _tasks(workflow, entries, by_pid, ways)
-        found += _agents(workflow, entries, by_pid, ways)
+        found += _agents(workflow, entries, by_pid, journal, ways)
     return [*found, *_lanes(logs, partitions, journal, ways)]
 
 
@@ -101,18 +103,36 @@ def _tasks(
 
 
 def _agents(
-    workflow: str, entries: Sequence[Entry], by_pid: Mapping[int, list[Hit]], ways: Ways
+    workflow: str,
+    entries: Sequence[Entry],
+    by_pid: Mapping[int, list[Hit]],
+    journal: Journal,
+    ways: Ways,
 ) -> Iterator[Recovered]:
     launched: dict[str, Entry] = {}
     for entry in entries:
         if entry.type != "job.launched":
             continue
-        before = launched.get(str(entry.data["job"]))
-        launched[str(entry.data["job"])] = entry
+        job = str(entry.data["job"])
+        before = launched.get(job)
+        launched[job] = entry
         if before and (hit := _fault(by_pid, before.by, entry.ts, after_ms=before.ts)):
-            net = ways.net(hit.at_ms, entry.ts, ("reactors", "launcher"))
-            where = f"{workflow} {entry.version} {entry.data['job']}"
+            hit = _last_hit_of_agent(journal, (workflow, job), hit, entry.ts)
+            net = ways.net(hit.at_ms, entry.ts, ("reactors", "launcher", "docker"))
+            where = f"{workflow} {entry.version} {job}"
             yield Recovered("agent", hit.at_ms, entry.ts, net, where)
+
+
+def _last_hit_of_agent(
+    journal: Journal, agent: tuple[str, str], first: Hit, before_ms: float
+) -> Hit:
+    """The fault after which the agent was taken over: that of a successor which had claimed it."""
+    again = [
+        hit
+        for hit in journal.hits
+        if hit.kind in TAKING and agent in hit.claimed and first.at_ms < hit.at_ms < before_ms
+    ]
+    return again[-1] if again else first
 
 
 def _fault(

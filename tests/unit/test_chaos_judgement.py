@@ -71,12 +71,36 @@ def test_a_task_that_is_lost_in_a_pause_is_left_out() -> None:
     assert times(log, Hit("kill", 200.0, "worker-1", 7)) == []
 
 
+ADOPTED = [
+    entry(1, "job.launched", 100, LAUNCHER, job="j"),
+    entry(2, "job.launched", 900, "launcher@h:9:c", job="j", adopted=True),
+]
+
+
 def test_an_agent_recovers_with_its_adoption() -> None:
-    log = [
-        entry(1, "job.launched", 100, LAUNCHER, job="j"),
-        entry(2, "job.launched", 900, "launcher@h:9:c", job="j", adopted=True),
+    assert times(ADOPTED, Hit("kill", 300.0, "launcher-1", 8)) == [("agent", 600, 600)]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "took"),
+    [([("w", "j")], 400), ([("w", "other"), ("other", "j")], 600)],
+    ids=["it", "others"],
+)
+def test_an_agent_whose_next_launcher_is_hit_recovers_from_that(
+    claimed: list[tuple[str, str]], took: int
+) -> None:
+    hits = [
+        Hit("kill", 300.0, "launcher-1", 8, claimed=[("w", "j")]),
+        Hit("freeze", 500.0, "up-1", 6, claimed=claimed),
     ]
-    assert times(log, Hit("kill", 300.0, "launcher-1", 8)) == [("agent", 600, 600)]
+    assert times(ADOPTED, *hits) == [("agent", took, took)]
+
+
+def test_nobody_adopts_an_agent_while_docker_is_away() -> None:
+    hit = Hit("kill", 300.0, "launcher-1", 8)
+    away = {"docker": [Span(600, 850)]}
+    assert times(ADOPTED, hit, away=away) == [("agent", 600, 350)]
+    assert times(LOST, Hit("kill", 200.0, "worker-1", 7), away=away) == [("task", 500, 500)]
 
 
 def test_a_lane_recovers_with_the_next_commit_that_was_not_on_its_way() -> None:
