@@ -17,40 +17,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import msgspec
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from ...core.errors import CannotLaunch, RuntimeUnavailable
 from .answer import RESULT_LIMIT, StopKind, outcome
 from .container import (
     LABEL,
     Container,
-    Image,
     State,
     begun_now,
-    belongs,
-    container_options,
     ending,
-    host_options,
 )
 from .container_log import ContainerLog
+from .containers import CONFLICT, NOT_FOUND, Containers, only_error
 from .contract import Launch, Outcome, Permit, Sink, Started, always
 from .daemon import CONNECTION_ERRORS, Daemon, Info, explain, is_timeout
 from .environment import hidden_from_logs
 from .folder import JobFolder, folder_of, remaining
-from .image import checked
-from .images import Images
 from .output import Output
 from .patience import patiently
 
-#: Answers of the daemon. Unpausing what is not paused is a server error to it.
-_NOT_FOUND, _CONFLICT, _SERVER = 404, 409, 500
+#: An answer of the daemon: unpausing what is not paused is a server error to it.
+_SERVER = 500
 _AGAIN_S = 0.1
 #: How long a start whose caller died may still be on its way in the daemon.
 _STARTING_S = 5.0
@@ -73,17 +66,16 @@ class DockerRuntime:
         self._results = results
         self._result_limit = result_limit
         self._daemon = Daemon(host)
-        self._images = Images(self._daemon)
+        self._containers = Containers(self._daemon, installation)
         self._info = Info("", "", 1)
         self._starts = anyio.CapacityLimiter(2)
         #: By name, containers that we have started and that nobody follows yet: they need no look.
         self._begun: dict[str, Container] = {}
-        #: By name, ids of containers that we have made: they are removed without a look.
-        self._made: dict[str, str] = {}
 
     async def open(self) -> str:
         """Connect to the daemon, which has two seconds to answer."""
         self._info = await self._daemon.open()
+        self._containers.cpus = self._info.cpus
         # Starts beyond twice the cores only make each other slower.
         self._starts.total_tokens = 2 * self._info.cpus
         return f"docker {self._info.server_version} at {self._daemon.address}"
@@ -96,7 +88,9 @@ class DockerRuntime:
         folder = self._folder(launch)
         while True:
             async with folder.locked():
-                container = await self._find(launch, folder) if folder.is_prepared else None
+                container = None
+                if folder.is_prepared:
+                    container = await self._containers.find(launch, folder)
                 if container and folder.is_cancelled and await may_begin():
                     await self._clear(launch, folder)  # it was forgotten, and is wanted again
                 else:
@@ -112,7 +106,7 @@ class DockerRuntime:
         folder.prepare()
         try:
             if container is None:
-                container, adopted = await self._create(launch, folder)
+                container, adopted = await self._containers.create(launch, folder)
             if not container.state.started:
                 await self._start(container, folder)
                 self._begun[folder.name] = Container(container.id, begun_now())
@@ -129,13 +123,13 @@ class DockerRuntime:
         folder = self._folder(launch)
         output = Output(self._result_limit, hidden_from_logs(launch))
         container = self._begun.pop(folder.name, None)
-        container = container or await patiently(lambda: self._inspect(folder.name))
+        container = container or await patiently(lambda: self._containers.inspect(folder.name))
         if container is not None:
             log = ContainerLog(self._daemon, folder.name, output)
             try:
                 container = await self._watch(launch, container, log, sink)
             except BaseExceptionGroup as group:
-                raise _only(group) from None
+                raise only_error(group) from None
         state = container.state if container else None
         end = ending(launch, state, folder.stopped, output.last_lines)
         return await anyio.to_thread.run_sync(
@@ -157,14 +151,14 @@ class DockerRuntime:
         try:
             await self._daemon.ask(switch, self._folder(launch).name)
         except APIError as error:
-            if error.status_code not in (_NOT_FOUND, _CONFLICT, _SERVER):
+            if error.status_code not in (NOT_FOUND, CONFLICT, _SERVER):
                 raise RuntimeUnavailable(f"Docker cannot do it: {error}") from error
 
     async def remove(self, launch: Launch, may_remove: Permit = always) -> bool:
         """Delete container and folder, killing what still runs."""
         folder = self._folder(launch)
         self._begun.pop(folder.name, None)
-        made = self._made.pop(folder.name, None)
+        made = self._containers.take_made(folder.name)
         async with folder.locked():
             permitted = await may_remove()
             if permitted:
@@ -186,75 +180,6 @@ class DockerRuntime:
     def _folder(self, launch: Launch) -> JobFolder:
         return folder_of(self._results, self._installation, launch)
 
-    async def _inspect(self, name: str) -> Container | None:
-        try:
-            found = await self._daemon.ask(self._daemon.api.inspect_container, name)
-        except NotFound:
-            return None
-        except APIError as error:  # it does not say how the container is, so ask again
-            raise RuntimeUnavailable(f"Docker cannot inspect {name}: {error}") from error
-        return msgspec.convert(found, Container)
-
-    async def _find(self, launch: Launch, folder: JobFolder) -> Container | None:
-        """Find the job's container. Raises CannotLaunch when its name is somebody else's."""
-        container = await self._inspect(folder.name)
-        if container is not None and not belongs(container, self._installation, launch):
-            raise CannotLaunch(
-                "cannot_start",
-                f"a container named {folder.name} is here that was not made for this job; "
-                f"remove or rename it (docker rename {folder.name} …)",
-            )
-        return container
-
-    async def _create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
-        """Make the container; or find it, and say so, where its folder was lost.
-
-        Images rarely change: it is made for the image as it was last while the daemon is asked what
-        the image is now, and made again where that is another one.
-        """
-        name = checked(launch.image)
-        last = self._images.last(name)
-        if last is None:
-            return await self._make(launch, folder, await self._images.find(name))
-        image = last
-        made: list[tuple[Container, bool]] = []
-
-        async def make() -> None:
-            with suppress(CannotLaunch, RuntimeUnavailable):  # as will show when it is made again
-                made.append(await self._make(launch, folder, last))
-
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(make)
-                image = await self._images.find(name)
-        except BaseExceptionGroup as group:
-            raise _only(group) from None
-        for container, is_adopted in made:
-            if is_adopted or image == last:
-                return container, is_adopted
-            await self._remove(container.id)
-        return await self._make(launch, folder, image)
-
-    async def _make(
-        self, launch: Launch, folder: JobFolder, image: Image
-    ) -> tuple[Container, bool]:
-        options = container_options(launch, image, self._installation, folder)
-        api = self._daemon.api
-        host = api.create_host_config(**host_options(launch, folder, self._info.cpus))
-        try:
-            made = await self._daemon.ask(
-                api.create_container, launch.image, host_config=host, **options
-            )
-            self._made[folder.name] = made["Id"]
-            return Container(made["Id"]), False
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise CannotLaunch("cannot_start", explain(error)) from error
-        container = await self._find(launch, folder)
-        if container is None:
-            raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
-        return container, True
-
     async def _start(self, container: Container, folder: JobFolder) -> None:
         if folder.starting and await self._started_meanwhile(folder.name):
             return
@@ -264,7 +189,7 @@ class DockerRuntime:
                 await self._daemon.ask(self._daemon.api.start, container.id)
         except APIError as error:
             # Docker can say 500 although it did start.
-            now = await self._inspect(folder.name)
+            now = await self._containers.inspect(folder.name)
             if now is None or not now.state.started:
                 raise CannotLaunch("cannot_start", explain(error)) from error
 
@@ -272,7 +197,7 @@ class DockerRuntime:
         """Give a start of another process, which died in it, time to come through."""
         until = anyio.current_time() + _STARTING_S
         while anyio.current_time() < until:
-            found = await self._inspect(name)
+            found = await self._containers.inspect(name)
             if found is None or found.state.started:
                 return True
             await anyio.sleep(_AGAIN_S)
@@ -298,7 +223,7 @@ class DockerRuntime:
             except (RuntimeUnavailable, *CONNECTION_ERRORS) as error:
                 output.has_gaps |= not is_timeout(error)
                 await anyio.sleep(_AGAIN_S)
-            now = await patiently(lambda: self._inspect(name))
+            now = await patiently(lambda: self._containers.inspect(name))
         return now
 
     async def _keep_time(self, launch: Launch, state: State) -> None:
@@ -311,7 +236,7 @@ class DockerRuntime:
 
     async def _stop(self, launch: Launch, kind: StopKind) -> None:
         folder = self._folder(launch)
-        container = await self._inspect(folder.name)
+        container = await self._containers.inspect(folder.name)
         if container is None or not container.state.running:
             return
         folder.mark_stopped(kind)
@@ -320,7 +245,7 @@ class DockerRuntime:
         try:
             await self._daemon.ask_long(self._daemon.api.stop, container.id, grace_s)
         except APIError as error:
-            if error.status_code != _NOT_FOUND:
+            if error.status_code != NOT_FOUND:
                 raise RuntimeUnavailable(f"Docker cannot stop {folder.name}: {error}") from error
 
     async def _clear(self, launch: Launch, folder: JobFolder, made: str | None = None) -> None:
@@ -329,30 +254,9 @@ class DockerRuntime:
         `made` is the id of a container that is known to be the job's.
         """
         if made is None:
-            container = await self._inspect(folder.name)
-            if container is not None and belongs(container, self._installation, launch):
+            container = await self._containers.inspect(folder.name)
+            if container and self._containers.belongs(container, launch):
                 made = container.id
         if made is not None:
-            await self._remove(made)
+            await self._containers.remove(made)
         await anyio.to_thread.run_sync(folder.remove)
-
-    async def _remove(self, container: str) -> None:
-        try:
-            remove = self._daemon.api.remove_container
-            await self._daemon.ask(remove, container, v=True, force=True)
-        except APIError as error:
-            # Gone, or on its way out by another's hand.
-            if error.status_code not in (_NOT_FOUND, _CONFLICT):
-                raise RuntimeUnavailable(f"Docker cannot remove {container}: {error}") from error
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Unwrap what went wrong when it is one thing, such as an error of the sink."""
-    leaves = group
-    while len(leaves.exceptions) == 1:
-        match leaves.exceptions[0]:
-            case BaseExceptionGroup() as inner:
-                leaves = inner
-            case error:
-                return error
-    return leaves
