@@ -36,11 +36,8 @@ class Line(Protocol):
 class HasLine(Protocol):
     """A connection of the client library, which opens and secures it."""
 
-    async def connect(self) -> None:
-        """Raises redis.exceptions.RedisError."""
-
-    def line(self, owner: Owner) -> Line:
-        """What is open now, taken over from the library."""
+    async def open_line(self, owner: Owner) -> Line:
+        """Open it, and take over from the library. Raises redis.exceptions.RedisError."""
         ...
 
 
@@ -77,7 +74,9 @@ class SocketLine(asyncio.Protocol):
             raise exceptions.ConnectionError(str(error)) from error
 
     def close(self) -> None:
+        """At once: a command that is still to be sent may have been repeated on another line."""
         self._owner = None
+        self._transport.abort()
         self._close()
 
     def data_received(self, data: bytes) -> None:

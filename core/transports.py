@@ -21,15 +21,22 @@ class _Taken:
     redis-py lets through.
     """
 
-    def line(self, owner: Owner) -> SocketLine:
-        """What is open now, taken over from the library."""
+    async def open_line(self, owner: Owner) -> SocketLine:
+        """Open it, and take over from the library. Raises redis.exceptions.RedisError."""
         library = cast(Any, self)
-        return SocketLine(
-            library._writer.transport,
-            owner,
-            error_of=library._parser.parse_error,
-            close=library._close,
-        )
+        try:
+            await library.connect()
+            if library._reader.at_eof():
+                raise exceptions.ConnectionError("Connection closed by server.")
+            return SocketLine(
+                library._writer.transport,
+                owner,
+                error_of=library._parser.parse_error,
+                close=library._close,
+            )
+        except BaseException:
+            library._close()
+            raise
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:

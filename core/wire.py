@@ -38,7 +38,7 @@ class Wire:
         self._options: dict[str, Any] = {
             **options,
             "retry": Retry(NoBackoff(), 0),
-            "socket_timeout": None,
+            "socket_timeout": PATIENCE,  # of the questions at the opening, later ones are ours
             "socket_connect_timeout": 5,
             "health_check_interval": 0,
             "protocol": 2,
@@ -77,6 +77,7 @@ class Wire:
     async def close(self) -> None:
         if self._watch:
             self._watch.cancel()
+            self._watch = None
         if self._line:
             self._fail(self._line, ConnectionError("it was closed"))
 
@@ -85,9 +86,7 @@ class Wire:
             if self._line and not self._line.is_open:
                 self._fail(self._line, ConnectionError("it was closed"))
             if self._line is None:
-                connection = self._kind(**self._options)
-                await connection.connect()
-                self._line = connection.line(self)
+                self._line = await self._kind(**self._options).open_line(self)
                 self.connections += 1
             return self._line
 

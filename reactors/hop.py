@@ -30,6 +30,8 @@ from .scheduler import Decision, decide
 class Result(msgspec.Struct, frozen=True):
     """How the one task of a plain step ended. `cause` is the version of its `task.started`."""
 
+    #: The name by which workers ask for tasks of the workflow.
+    code: str
     workflow: str
     step: str
     event: e.TaskCompleted | e.TaskFailed

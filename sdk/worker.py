@@ -173,7 +173,7 @@ class Worker:
 
     async def _take_turns(self) -> None:
         while True:
-            if self._is_unsure:
+            while self._is_unsure:
                 await self._compare()
             endings, self._endings = self._endings[:SETTLED], self._endings[SETTLED:]
             want = self._reserve() if self._is_hungry else 0
@@ -225,7 +225,12 @@ class Worker:
         for ending in _only_ones(endings):
             task = ending.body.task
             result = Result(
-                task.workflow, task.step, ending.outcome, self.session, ending.body.version
+                ending.body.code.name,
+                task.workflow,
+                task.step,
+                ending.outcome,
+                self.session,
+                ending.body.version,
             )
             if hop := way.prepare(result):
                 found.append(hop)
@@ -253,8 +258,7 @@ class Worker:
         return claim
 
     def _has(self, hop: Hop, step: str) -> bool:
-        code = self._codes.get(hop.held.view.name)
-        return code is not None and step in code.steps
+        return step in self._codes[hop.result.code].steps
 
     async def _call(
         self, endings: list[Ending], way: Hops | None, hops: list[Hop], claim: Claim | None

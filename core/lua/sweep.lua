@@ -134,6 +134,7 @@ local function adopt(lane)
   end
   redis.call('DEL', flow_key(lane .. ':jobs'), flow_key(lane .. ':feed'), flow_key(lane .. ':stocked'),
     bells_of(lane))
+  for _, bell in ipairs({ bells_of(lane) }) do memory.bells[bell] = nil end
   redis.call('HDEL', flow_key('owners'), lane)
 end
 

@@ -55,8 +55,7 @@ class MemoryConnection(AbstractConnection):
             self._session = Session(find_server(self._server), self._client)
         return self._session
 
-    def line(self, owner: Owner) -> MemoryLine:
-        """What is open now, taken over from the library."""
+    async def open_line(self, owner: Owner) -> MemoryLine:
         return MemoryLine(self._open(), owner, partial(self._shown, decodes=False))
 
     async def disconnect(self, nowait: bool = False, *_: Any, **__: Any) -> None:

@@ -56,6 +56,8 @@ class Containers:
                 f"a container named {folder.name} is here that was not made for this job; "
                 f"remove or rename it (docker rename {folder.name} …)",
             )
+        if container is None or container.id != self._made.get(folder.name):
+            self._made.pop(folder.name, None)  # another process has removed it
         return container
 
     async def create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
@@ -81,10 +83,13 @@ class Containers:
                 image = await self._images.find(name)
         except BaseExceptionGroup as group:
             raise only_error(group) from None
-        for container, is_adopted in made:
-            if is_adopted or image == last:
-                return container, is_adopted
-            await self.remove(container.id)
+        if image == last:
+            return made[0] if made else await self._make(launch, folder, image)
+        former = await self.find(launch, folder)
+        if former and former.state.started:
+            return former, True
+        if former:
+            await self.remove(former.id)
         return await self._make(launch, folder, image)
 
     async def _make(

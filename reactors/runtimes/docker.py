@@ -111,7 +111,7 @@ class DockerRuntime:
                 await self._start(container, folder)
                 self._begun[folder.name] = Container(container.id, begun_now())
         except CannotLaunch:
-            await self._clear(launch, folder)
+            await self._clear(launch, folder, self._containers.take_made(folder.name))
             raise
         return Started(container.id, self._info.name, adopted)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketStream
 from redis import exceptions
 
 from agentainer_flow.core import wire as wires
@@ -112,6 +115,84 @@ async def test_server_that_owes_an_answer_too_long_is_given_up(
     with pytest.raises(exceptions.ConnectionError, match="no answer for"):
         await wire.call("BLPOP", "nothing", 30)
     assert await wire.call("ECHO", "again") == b"again"
+
+
+@asynccontextmanager
+async def server_of(serve: Callable[[SocketStream], Awaitable[None]]) -> AsyncGenerator[str]:
+    """The URL of one that does with its connections what it is told, and ends them then."""
+
+    async def serve_one(client: SocketStream) -> None:
+        async with client:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await serve(client)
+
+    with TemporaryDirectory(prefix="agentainer-test-") as folder:
+        async with (
+            await anyio.create_unix_listener(f"{folder}/socket") as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(listener.serve, serve_one)
+            yield f"unix://{folder}/socket"
+            tasks.cancel_scope.cancel()
+
+
+async def greet(client: SocketStream) -> None:
+    """Answer what the client library says of itself, up to the first PING."""
+    while b"PING" not in (asked := await client.receive()):
+        await client.send(b"+OK\r\n" * asked.count(b"SETINFO"))
+
+
+async def test_server_that_is_silent_from_the_start_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def say_nothing(client: SocketStream) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(wires, "PATIENCE", 0.1)
+    async with server_of(say_nothing) as url:
+        with anyio.fail_after(10), pytest.raises(exceptions.ConnectionError, match="Timeout"):
+            await Wire(url).call("PING")
+
+
+@pytest.mark.parametrize("heard", range(6))
+async def test_connection_that_ends_as_it_is_opened_is_told_as_lost(heard: int) -> None:
+    """The client library says who it is first, in some commands."""
+
+    async def hear_and_go(client: SocketStream) -> None:
+        for _ in range(heard):
+            asked = await client.receive()
+            await client.send(b"+OK\r\n" * asked.count(b"SETINFO"))
+
+    async with server_of(hear_and_go) as url:
+        with anyio.fail_after(10), pytest.raises(exceptions.ConnectionError):
+            await Wire(url).call("PING")
+
+
+async def test_what_was_not_sent_before_a_line_was_given_up_never_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goes_on, ended = anyio.Event(), anyio.Event()
+    got = bytearray()
+
+    async def stand_still(client: SocketStream) -> None:
+        await greet(client)
+        await client.send(b"+PONG\r\n")
+        await goes_on.wait()
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                got.extend(await client.receive())
+        ended.set()
+
+    async with server_of(stand_still) as url:
+        monkeypatch.setattr(wires, "PATIENCE", 1.0)
+        wire = Wire(url)
+        await wire.call("PING")
+        with anyio.fail_after(10), pytest.raises(exceptions.ConnectionError, match="no answer"):
+            await wire.call("SET", "key", b"x" * 10_000_000 + b"end")
+        goes_on.set()
+        with anyio.fail_after(10):
+            await ended.wait()
+        assert b"end" not in got
 
 
 async def test_call_under_way_ends_when_the_wire_is_closed(settings: Settings) -> None:
