@@ -74,7 +74,9 @@ def _only_stops(plan: Plan) -> bool:
 
 def _handed_over(logs: Logs, recorder: Recorder) -> Iterator[str]:
     """Who is to stop lets its tasks end as long as it may, and hands on what is left."""
-    begun = {(one.workflow, one.step, one.index, one.attempt) for one in recorder.bodies}
+    begun = {
+        (one.workflow, one.step, one.index, one.attempt, one.session) for one in recorder.bodies
+    }
     first_ms = min(recorder.stops_ms, default=math.inf)
     for workflow, log in logs.items():
         for entry in log:
@@ -84,7 +86,7 @@ def _handed_over(logs: Logs, recorder: Recorder) -> Iterator[str]:
             task = f"{workflow}: {data['step']}[{data['index']}]"
             if entry.by == "janitor":
                 yield f"{task} was lost at {entry.version}, and nobody died"
-            place = (workflow, data["step"], data["index"], data["attempt"])
+            place = (workflow, data["step"], data["index"], data["attempt"], data["worker"])
             if place in begun and entry.ts < first_ms + GRACE_MS - ON_THE_WAY:
                 yield f"{task} was given up at {entry.version}, it might have ended"
 

@@ -34,7 +34,7 @@ def _bodies(bodies: Sequence[Ran], logs: Logs) -> Iterator[str]:
     for (workflow, step, index, claim), times in claims.items():
         if times > 1:
             yield f"{workflow}: {step}[{index}] ran {times} times by the claim {claim}"
-    ran = {(one.workflow, one.step, one.index, one.attempt, _session(one.token)) for one in bodies}
+    ran = {(one.workflow, one.step, one.index, one.attempt, one.session) for one in bodies}
     starts = Counter(
         (workflow, entry.data["step"], entry.data["index"], entry.data["attempt"], entry.by)
         for workflow, log in logs.items()
@@ -90,10 +90,6 @@ def _poison(workflow: str, log: Sequence[Entry]) -> Iterator[str]:
             yield f"{workflow}: {place[0]}[{place[1]}] is poison after {lost[place] + 1} losses"
 
 
-def _session(token: str) -> str:
-    return token.rpartition("/")[0]
-
-
 def _calls(calls: Sequence[Ran], logs: Logs) -> Iterator[str]:
     """A value that is recorded is not made again by who claimed the task later."""
     claims = Counter((ran.workflow, ran.step, ran.index, ran.token, ran.name) for ran in calls)
@@ -115,7 +111,7 @@ def _calls(calls: Sequence[Ran], logs: Logs) -> Iterator[str]:
                     if (step, index) == (data["step"], data["index"])
                 }
         again = Counter(
-            (ran.step, ran.index, ran.name, ran.attempt, _session(ran.token))
+            (ran.step, ran.index, ran.name, ran.attempt, ran.session)
             for ran in calls
             if ran.workflow == workflow
         )

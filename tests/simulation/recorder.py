@@ -33,6 +33,11 @@ class Ran(msgspec.Struct):
     #: It is no thread.
     can_be_cancelled: bool = False
 
+    @property
+    def session(self) -> str:
+        """Of the worker."""
+        return self.token.rpartition("/")[0]
+
 
 class Container(msgspec.Struct):
     """An agent as it really was. Times are ms; 0 as long as it did not come to that."""
