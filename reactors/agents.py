@@ -8,6 +8,7 @@ launcher that died anywhere in between finds the container by its name, and goes
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -25,7 +26,7 @@ from .job_records import JobRecords
 from .launches import launch_of
 from .leftovers import remove_ended
 from .log_keeper import LogKeeper
-from .runtimes.contract import Launch, Runtime, Started
+from .runtimes.contract import Launch, Permit, Runtime, Started, always
 from .runtimes.patience import patiently
 
 
@@ -203,17 +204,29 @@ class Agents:
         for name, running in list(self._running.items()):
             if not running.is_started:
                 continue
-            if await self._log.is_stopping(*name) or not await self._log.is_unsettled(*name):
-                await self.stop(running)
+            is_unwanted = partial(self._is_unwanted, *name)
+            if await is_unwanted():
+                await self.stop(running, is_unwanted)
             else:
                 await self._thaw(running.launch)
+
+    async def _is_unwanted(self, workflow: str, job: str) -> bool:
+        """It is to be stopped, or nobody knows of it any more."""
+        if await self._log.is_stopping(workflow, job):
+            return True
+        return not await self._log.is_unsettled(workflow, job)
 
     async def _thaw(self, launch: Launch) -> None:
         """Let an agent go on, unless its workflow is paused."""
         if await self._log.status(launch.workflow) != "paused":
             await self.switch(launch, freeze=False)
 
-    async def stop(self, running: Running) -> None:
+    async def stop(self, running: Running, may_stop: Permit = always) -> None:
+        async def may_begin() -> bool:
+            if not running.is_stopping:  # it may have begun while we waited
+                running.is_stopping = await may_stop()
+                return running.is_stopping
+            return False
+
         if self._runtime and running.is_started and not running.is_stopping:
-            running.is_stopping = True
-            await self._runtime.stop(running.launch)
+            await self._runtime.stop(running.launch, may_begin)

@@ -26,5 +26,5 @@ async def remove_ended(event_log: EventLog, runtime: Runtime, launch: Launch) ->
 
     if not await has_ended():
         return False
-    await runtime.stop(launch)
+    await runtime.stop(launch, has_ended)
     return await runtime.remove(launch, has_ended)

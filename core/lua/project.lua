@@ -15,12 +15,18 @@ local function add_jobs(id, step, jobs)
   for i = 1, #jobs, 500 do redis.call('SADD', key, unpack(jobs, i, math.min(i + 499, #jobs))) end
 end
 
--- A snapshot of a version that the log no longer has was taken before the log was rolled back, and so was
--- one whose last event the log has with another digest or of another time, since it has grown again.
-local function keep_snapshot(one, log_version)
+-- The last event that a view has seen, as the log has it: none, or one with another digest, where the log
+-- was rolled back since, and may have grown again.
+local function last_seen(one)
   local id = one.version .. '-0'
   local entry = redis.call('XRANGE', workflow_key(one.id, 'events'), id, id)[1]
-  if not entry or entry[2][10] ~= one.digest or tonumber(entry[2][6]) ~= one.snapshot.updated then return end
+  return entry and entry[2][10] == one.digest and entry[2]
+end
+
+-- An event that was lost and came again may be the same but for its time.
+local function keep_snapshot(one, log_version)
+  local event = last_seen(one)
+  if not event or tonumber(event[6]) ~= one.snapshot.updated then return end
   local key = workflow_key(one.id, 'snapshot')
   local known = tonumber(redis.call('HGET', key, 'v') or 0)
   if known >= one.version and known <= log_version then return end
@@ -34,6 +40,7 @@ local function write(one)
   local version = tonumber(known[1] or 0)
   if tonumber(known[2] or 0) >= one.version then return 0 end
   local is_behind = one.version < version and not one.log_ttl_ms
+  if is_behind and not last_seen(one) then return 0 end
   if not is_behind and (one.version ~= version or one.digest ~= known[4]) then return 0 end
   redis.call('SET', workflow_key(one.id), one.document)
   redis.call('DEL', workflow_key(one.id, 'steps'))

@@ -56,8 +56,6 @@ class Containers:
                 f"a container named {folder.name} is here that was not made for this job; "
                 f"remove or rename it (docker rename {folder.name} …)",
             )
-        if container is None or container.id != self._made.get(folder.name):
-            self._made.pop(folder.name, None)  # another process has removed it
         return container
 
     async def create(self, launch: Launch, folder: JobFolder) -> tuple[Container, bool]:
@@ -112,14 +110,17 @@ class Containers:
             raise CannotLaunch("cannot_start", f"container {folder.name} vanished when created")
         return container, True
 
-    async def remove(self, container: str) -> None:
+    async def remove(self, container: str) -> bool:
+        """Whether it was there."""
         try:
             remove = self._daemon.api.remove_container
             await self._daemon.ask(remove, container, v=True, force=True)
         except APIError as error:
-            # Gone, or on its way out by another's hand.
-            if error.status_code not in (NOT_FOUND, CONFLICT):
+            if error.status_code == NOT_FOUND:
+                return False
+            if error.status_code != CONFLICT:  # it is on its way out by another's hand
                 raise RuntimeUnavailable(f"Docker cannot remove {container}: {error}") from error
+        return True
 
 
 def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -105,7 +105,7 @@ class LogLine(msgspec.Struct, frozen=True):
 Sink = Callable[[list[LogLine]], Awaitable[None]]
 
 
-#: Asks whether a job may begin now.
+#: Asks whether a job may begin now, be stopped, or be removed.
 Permit = Callable[[], Awaitable[bool]]
 
 
@@ -147,8 +147,12 @@ class Runtime(Protocol):
         """
         ...
 
-    async def stop(self, launch: Launch) -> None:
-        """SIGTERM, grace period, SIGKILL; `follow` then returns. Harmless when it already ended."""
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
+        """SIGTERM, grace period, SIGKILL; `follow` then returns. Harmless when it already ended.
+
+        Asks for the permit with the job locked on this host, so nobody adopts after the answer what
+        is about to be stopped.
+        """
         ...
 
     async def freeze(self, launch: Launch) -> None:

@@ -136,9 +136,9 @@ class DockerRuntime:
             outcome, launch, end, output, folder.result, self._result_limit
         )
 
-    async def stop(self, launch: Launch) -> None:
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
         """SIGTERM, SIGKILL after the grace period, and wait until it is done."""
-        await patiently(lambda: self._stop(launch, "cancelled"))
+        await patiently(lambda: self._stop(launch, "cancelled", may_stop))
 
     async def freeze(self, launch: Launch) -> None:
         await patiently(lambda: self._switch(self._daemon.api.pause, launch))
@@ -234,12 +234,13 @@ class DockerRuntime:
         await anyio.sleep(max(0, started_at + launch.limits.timeout_s - time.time()))
         await patiently(lambda: self._stop(launch, "timed_out"))
 
-    async def _stop(self, launch: Launch, kind: StopKind) -> None:
+    async def _stop(self, launch: Launch, kind: StopKind, may_stop: Permit = always) -> None:
         folder = self._folder(launch)
-        container = await self._containers.inspect(folder.name)
-        if container is None or not container.state.running:
-            return
-        folder.mark_stopped(kind)
+        async with folder.locked():
+            container = await self._containers.inspect(folder.name)
+            if container is None or not container.state.running or not await may_stop():
+                return
+            folder.mark_stopped(kind)
         await self.thaw(launch)  # a frozen one would never see the SIGTERM
         grace_s = math.ceil(launch.limits.grace_s)
         try:
@@ -251,12 +252,11 @@ class DockerRuntime:
     async def _clear(self, launch: Launch, folder: JobFolder, made: str | None = None) -> None:
         """Remove what is left of the job, and nobody else's container of that name.
 
-        `made` is the id of a container that is known to be the job's.
+        `made` is the id of a container that was the job's, unless another process has put one of
+        its own in its place.
         """
-        if made is None:
+        if made is None or not await self._containers.remove(made):
             container = await self._containers.inspect(folder.name)
             if container and self._containers.belongs(container, launch):
-                made = container.id
-        if made is not None:
-            await self._containers.remove(made)
+                await self._containers.remove(container.id)
         await anyio.to_thread.run_sync(folder.remove)

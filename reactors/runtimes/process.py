@@ -110,13 +110,16 @@ class ProcessRuntime:
         await transcript.finish()
         return await anyio.to_thread.run_sync(self._judge, launch, folder, output)
 
-    async def stop(self, launch: Launch) -> None:
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
         """SIGTERM to the group, SIGKILL after the grace period."""
         folder = self._folder(launch)
-        group = read_group(folder.path / _RECORD)
-        if group is None or not group.running():
+        if not folder.exists():
             return
-        folder.mark_stopped("cancelled")
+        async with folder.locked():
+            group = read_group(folder.path / _RECORD)
+            if group is None or not group.running() or not await may_stop():
+                return
+            folder.mark_stopped("cancelled")
         group.terminate()
         group.thaw()  # a frozen one would never see the SIGTERM
         if not await group.ended(launch.limits.grace_s):

@@ -133,8 +133,9 @@ class MockRuntime:
         self.errors.append(error)
         return Outcome(kind="failed", reason=f"{type(error).__name__}: {error}", exit_code=1)
 
-    async def stop(self, launch: Launch) -> None:
-        self._change(launch, stop=True)
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
+        if await may_stop():
+            self._change(launch, stop=True)
 
     async def freeze(self, launch: Launch) -> None:
         self._change(launch, freeze=True)

@@ -117,16 +117,19 @@ async def test_commit_on_a_lost_log_is_a_conflict(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "end", "is_written"), [(1, {}, True), (1, {"log_ttl_ms": 1}, False), (3, {}, False)]
+    ("version", "end", "is_written"),
+    [(1, {}, True), (1, {"log_ttl_ms": 1}, False), (2, {}, True), (3, {}, False)],
 )
 async def test_document_of_another_log_is_not_written(
     bench: Bench, version: int, end: dict[str, Any], is_written: bool
 ) -> None:
     document: dict[str, Any] = {"document": "{}", "steps": ["{}"], "jobs": {}, "created": 1}
-    document |= {"id": "w1", "status": "running", "schema": "1", "digest": "other"}
+    document |= {"id": "w1", "status": "running", "schema": "1", "version": version, **end}
+    digests = {entry.version: entry.digest for entry in await bench.log.read("w1")}
 
-    assert await bench.scripts.project(0, [{**document, "version": 2}]) == 0
-    assert await bench.scripts.project(0, [{**document, "version": version, **end}]) == is_written
+    assert await bench.scripts.project(0, [{**document, "digest": "other"}]) == 0
+    document["digest"] = digests.get(version, "")
+    assert await bench.scripts.project(0, [document]) == is_written
 
 
 async def test_lane_has_one_owner_until_its_lease_ends(bench: Bench) -> None:

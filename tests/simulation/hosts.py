@@ -210,12 +210,14 @@ class SimulatedRuntime:
     def _says(self, text: str) -> LogLine:
         return LogLine(int(self._host.now_s() * 1000), "stdout", text)
 
-    async def stop(self, launch: Launch) -> None:
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
+        name = (launch.workflow, launch.job)
         await patiently(self._reach)
-        box = self._host.boxes.get((launch.workflow, launch.job))
-        if box is None or not box.is_running:
-            return
-        box.stopping = "cancelled"
+        async with self._host.locks.setdefault(name, asyncio.Lock()):
+            box = self._host.boxes.get(name)
+            if box is None or not box.is_running or not await may_stop():
+                return
+            box.stopping = "cancelled"
         box.thaw()
         if launch.env.get("DEAF") == "1" or box.launch.env["DEAF"] == "1":
             with anyio.move_on_after(launch.limits.grace_s):

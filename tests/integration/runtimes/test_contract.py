@@ -245,6 +245,44 @@ async def test_a_job_that_is_being_stopped_and_is_wanted_again_is_begun_anew(
     assert (outcome.kind, outcome.result) == ("succeeded", "1")
 
 
+async def test_a_job_that_may_not_be_stopped_goes_on(bench: Bench) -> None:
+    async def never() -> bool:
+        return False
+
+    async with bench.following(launch(READY)) as seen:
+        await seen.until("ready")
+        await bench.runtime.stop(launch(READY), never)
+        assert await adopts(bench.runtime, launch(READY))
+        assert seen.outcome.reason == "still followed"
+        await bench.runtime.stop(launch(READY))
+    assert seen.outcome.kind == "cancelled"
+
+
+async def test_nobody_adopts_a_job_between_the_permit_to_stop_it_and_its_stop(
+    bench: Bench,
+) -> None:
+    asked, answered = anyio.Event(), anyio.Event()
+    adopted: list[bool] = []
+
+    async def may_stop() -> bool:
+        asked.set()
+        await answered.wait()
+        return True
+
+    async def start_again() -> None:
+        adopted.append(await adopts(await bench.another(), launch("print(1)")))
+
+    async with bench.following(launch(READY)) as seen, anyio.create_task_group() as tasks:
+        await seen.until("ready")
+        tasks.start_soon(bench.runtime.stop, launch(READY), may_stop)
+        await asked.wait()
+        tasks.start_soon(start_again)
+        await anyio.sleep(0.2)
+        assert adopted == []
+        answered.set()
+    assert adopted == [False]
+
+
 async def test_starts_of_one_job_at_once_run_it_once(bench: Bench) -> None:
     job = launch(COUNT_RUNS)
     others = [bench.runtime, *[await bench.another() for _ in range(3)]]
