@@ -117,12 +117,14 @@ class Member:
         self._world.story.tell(f"{life} dies")
 
     async def stop(self) -> None:
-        """Ask it to stop, and wait until it has."""
+        """Ask it to stop, and wait until it has; another may have followed one that died in it."""
         self._stop.set()
         if main := self._main:
+            life = self.life
             await asyncio.wait([main])
-            self.life.is_dead = True
-            self._main = None
+            life.is_dead = True
+            if self._main is main:
+                self._main = None
 
 
 class _Silent(Progress):

@@ -76,8 +76,8 @@ def _judge(world: World, logs: Logs) -> Iterator[str]:
         yield from judge_calm(world.plan, graphs, logs, world.recorder, taken_back)
         if not any(fault.kind == "clock" for fault in world.plan.timed):
             yield from judge_delays(graphs, logs)
+            yield from judge_turns(world.plan, graphs, logs)
         yield from _outputs(world, logs)
-        yield from judge_turns(world.plan, graphs, logs)
         yield from _commands(world, logs)
 
 
