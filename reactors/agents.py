@@ -222,11 +222,14 @@ class Agents:
             await self.switch(launch, freeze=False)
 
     async def stop(self, running: Running, may_stop: Permit = always) -> None:
+        is_ours = False
+
         async def may_begin() -> bool:
-            if not running.is_stopping:  # it may have begun while we waited
-                running.is_stopping = await may_stop()
-                return running.is_stopping
-            return False
+            """Asked again where the runtime has to try again; another stop may have come first."""
+            nonlocal is_ours
+            if not running.is_stopping:
+                is_ours = running.is_stopping = await may_stop()
+            return is_ours
 
         if self._runtime and running.is_started and not running.is_stopping:
             await self._runtime.stop(running.launch, may_begin)

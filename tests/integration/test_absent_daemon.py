@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import anyio
 import pytest
 
-from agentainer_flow import AsyncContext, Workflow, step, workflow
+from agentainer_flow import AgentFailed, AsyncContext, Workflow, step, workflow
 from agentainer_flow.core.errors import RuntimeUnavailable
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.runtimes.contract import Launch, Permit, Started, always
@@ -15,6 +18,8 @@ from ..fundamentals.serving import serving
 
 pytestmark = pytest.mark.anyio
 
+Kind = type[ProcessRuntime]
+
 
 @workflow()
 class Asking(Workflow):
@@ -23,6 +28,19 @@ class Asking(Workflow):
         agent = await context.deploy_agent("agent", "any", command="echo 7")
         answer: int = await agent.wait()
         return answer
+
+
+@workflow()
+class Stopping(Workflow):
+    @step()
+    async def stop(self, context: AsyncContext) -> str:
+        agent = await context.deploy_agent("agent", "any", command="echo here; sleep 600")
+        while not await agent.logs():  # noqa: ASYNC110 - nobody tells that it runs
+            await anyio.sleep(0.02)
+        await agent.stop()
+        with pytest.raises(AgentFailed) as failed:
+            await agent.wait()
+        return failed.value.kind
 
 
 class Absent(ProcessRuntime):
@@ -38,18 +56,45 @@ class Absent(ProcessRuntime):
         return started
 
 
-async def test_a_start_that_lost_its_daemon_is_repeated(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def opened(settings: Settings, installation: str) -> Absent:
-        runtime = Absent(installation, settings.home / "processes", settings.home)
-        await runtime.open()
-        return runtime
+class Forgetful(ProcessRuntime):
+    """Loses its connection once it may stop a job, and tries again, as that of Docker does."""
 
-    monkeypatch.setattr(service, "open_runtime", opened)
+    async def stop(self, launch: Launch, may_stop: Permit = always) -> None:
+        assert await may_stop()
+        await super().stop(launch, may_stop)
+
+
+@pytest.fixture
+def use(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[Kind], None]:
+    """Have launchers run their agents so."""
+
+    def use(kind: Kind) -> None:
+        async def opened(settings: Settings, installation: str) -> ProcessRuntime:
+            runtime = kind(installation, settings.home / "processes", settings.home)
+            await runtime.open()
+            return runtime
+
+        monkeypatch.setattr(service, "open_runtime", opened)
+
     monkeypatch.setenv("AGENTAINER_REDIS_URL", settings.redis_url or "")
+    return use
+
+
+async def test_a_start_that_lost_its_daemon_is_repeated(
+    settings: Settings, use: Callable[[Kind], None]
+) -> None:
+    use(Absent)
     async with serving(settings, Asking):
         handle = await Asking().astart()
         assert await handle.result(timeout=30) == 7
     jobs = [one async for one in handle.events() if one.type.startswith("job.")]
     assert [one.type for one in jobs] == ["job.requested", "job.launched", "job.succeeded"]
+
+
+async def test_a_stop_that_lost_its_daemon_is_repeated(
+    settings: Settings, use: Callable[[Kind], None]
+) -> None:
+    use(Forgetful)
+    async with serving(settings, Stopping):
+        handle = await Stopping().astart()
+        assert await handle.result(timeout=30) == "cancelled"
