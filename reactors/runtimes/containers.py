@@ -30,10 +30,6 @@ class Containers:
         #: By name, ids of those that we have made: they are removed without a look.
         self._made: dict[str, str] = {}
 
-    def belongs(self, container: Container, launch: Launch) -> bool:
-        """Tell whether a container is this very job's."""
-        return belongs(container, self._installation, launch)
-
     def take_made(self, name: str) -> str | None:
         """The id of what we made under a name; the caller is about to remove it."""
         return self._made.pop(name, None)
@@ -50,7 +46,7 @@ class Containers:
     async def find(self, launch: Launch, folder: JobFolder) -> Container | None:
         """Find the job's container. Raises CannotLaunch when its name is somebody else's."""
         container = await self.inspect(folder.name)
-        if container is not None and not self.belongs(container, launch):
+        if container is not None and not belongs(container, self._installation, launch):
             raise CannotLaunch(
                 "cannot_start",
                 f"a container named {folder.name} is here that was not made for this job; "

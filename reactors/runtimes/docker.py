@@ -31,6 +31,7 @@ from .container import (
     Container,
     State,
     begun_now,
+    belongs,
     ending,
 )
 from .container_log import ContainerLog
@@ -257,6 +258,6 @@ class DockerRuntime:
         """
         if made is None or not await self._containers.remove(made):
             container = await self._containers.inspect(folder.name)
-            if container and self._containers.belongs(container, launch):
+            if container and belongs(container, self._installation, launch):
                 await self._containers.remove(container.id)
         await anyio.to_thread.run_sync(folder.remove)

@@ -128,15 +128,16 @@ class Nemesis:
         claimed: list[tuple[str, str]] = []
         try:
             for partition in self._partitions:
-                for session in self._sessions(partition, "launcher", pid):
+                for session in self._launchers(partition, pid):
                     claimed += self._claimed_in(partition, session)
         except (redis.ConnectionError, redis.TimeoutError):
             return []
         return claimed
 
-    def _sessions(self, partition: int, role: str, pid: int) -> list[str]:
+    def _launchers(self, partition: int, pid: int) -> list[str]:
+        """Sessions of the launcher of a process."""
         sessions: Any = self._eye.zrange(f"flow:{partition}:sessions", 0, -1)
-        return [one for one in sessions if one.startswith(f"{role}@") and f":{pid}:" in one]
+        return [one for one in sessions if one.startswith("launcher@") and f":{pid}:" in one]
 
     def _claimed_in(self, partition: int, session: str) -> Iterator[tuple[str, str]]:
         fields: Any = self._eye.hkeys(f"flow:{partition}:session:{session}")
