@@ -6,6 +6,7 @@ when it falls silent the janitor hands them on, and a role that stops hands them
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 import anyio
@@ -63,6 +64,8 @@ class Heartbeat:
         #: Whoever has it renews for all; when they stop, the next one goes on.
         self._beating = anyio.Lock()
         self._due = 0.0
+        #: When Redis answered last, and since when no answer was missed for long.
+        self._answered = self._steady = -math.inf
 
     async def keep(self, name: str, about: About) -> None:
         """Renew the lease of a session until cancelled."""
@@ -87,6 +90,18 @@ class Heartbeat:
         finally:
             del self._lanes[lane]
 
+    def is_steady(self, seconds: float) -> bool:
+        """Whether leases could be renewed in time of late, as far as ours tell.
+
+        Each is renewed three times before it ends, so where half of one passed without an answer
+        those of others may have run out although nobody died. `seconds` is how long ago that has
+        to be.
+        """
+        return self._has_answered() and anyio.current_time() - self._steady >= seconds
+
+    def _has_answered(self) -> bool:
+        return anyio.current_time() - self._answered <= self._log.settings.lease / 2
+
     async def _beat(self) -> None:
         async with self._beating:
             while True:
@@ -102,7 +117,11 @@ class Heartbeat:
             lease_ms=int(self._log.settings.lease * 1000),
             about={name: _encode(about).decode() for name, about in sessions.items()},
         )
-        self._due = anyio.current_time() + self._period
+        now = anyio.current_time()
+        if not self._has_answered():
+            self._steady = now
+        self._answered = now
+        self._due = now + self._period
         self._begun |= sessions.keys()
         if sessions:
             self.began.set()

@@ -117,7 +117,7 @@ class PartitionRoles:
 
     def _add_janitor(self) -> None:
         self._add_session("janitor")
-        self._mains.append(Janitor(self._log, partition=self._partition).run)
+        self._mains.append(Janitor(self._log, self._heart, partition=self._partition).run)
         self._mains.append(Retention(self._log, partition=self._partition).run)
 
     def _add_worker(self) -> None:

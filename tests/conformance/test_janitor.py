@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator
 from math import inf
 
 import anyio
+import anyio.abc
 import msgspec
 import pytest
 
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
 from agentainer_flow.reactors.janitor import Janitor
+from agentainer_flow.reactors.session import Heartbeat, Session
 
 from ..integration.bench import Bench
 
@@ -36,11 +38,18 @@ async def bench(log: EventLog) -> Bench:
     return bench
 
 
+def keep_clean(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
+    """The role of the janitor, until cancelled."""
+    heart = Heartbeat(log, 0)
+    tasks.start_soon(Session(log, "janitor", heart=heart).keep)
+    tasks.start_soon(Janitor(log, heart).run)
+
+
 async def test_a_task_is_taken_back_as_soon_as_its_lease_ends(bench: Bench) -> None:
     await bench.claim(token="dead/1", lease=1000)
     begun = time.monotonic()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Janitor(bench.log).run)
+        keep_clean(bench.log, tasks)
         with anyio.fail_after(10):
             async for batch in bench.log.follow(bench.id):
                 if "task.lost" in {recorded.type for recorded in batch}:
