@@ -22,7 +22,7 @@ from .sightings import complaints, missing, sightings
 from .throughput import throughput
 from .verdict import judge_workflows
 
-WHAT = ("task", "agent", "lane")
+WHAT = ("task", "unhit", "agent", "lane")
 #: Recoveries that are told one by one.
 TOLD = 5
 #: Share of the throughput in peace that is to be left under faults.

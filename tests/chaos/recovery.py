@@ -1,12 +1,15 @@
 """How long it took until somebody else went on with what a fault had taken away. Pure.
 
     task     from the fault that hit its worker to the next `task.started`
+    unhit    from the loss of a task whose worker no fault had hit while it had the task, to the
+             next `task.started`: it was taken from one that may live
     agent    from the fault that hit its launcher to the next `job.launched`; when a launcher that
              has claimed it is hit before that, from then on
     lane     from the fault that hit its engine to the next commit of an engine in that partition;
              when its successor is hit before that, from then on
 
 A fault is the kill, freeze or partition of the process; of several the last one before the loss.
+One that was over when the process got what it lost is not to blame.
 Times in which nobody could have gone on are taken off: while Redis was away, or Docker, where it is
 about agents, while no process of the role that takes over or of the reactors, which have to notice,
 ran, and while the machine was too busy with other things. Those that had to wait for the end of a
@@ -83,7 +86,9 @@ def recoveries(
 def _tasks(
     workflow: str, entries: Sequence[Entry], by_pid: Mapping[int, list[Hit]], ways: Ways
 ) -> Iterator[Recovered]:
-    lost: dict[tuple[str, int], Hit] = {}
+    begun: dict[tuple[str, int], int] = {}
+    #: What took a task away, and when.
+    lost: dict[tuple[str, int], tuple[str, float]] = {}
     is_running = True
     for entry in entries:
         place = (str(entry.data.get("step")), int(entry.data.get("index") or 0))
@@ -91,13 +96,15 @@ def _tasks(
             is_running = entry.type == "workflow.resumed"
             lost.clear()
         elif entry.type == "task.lost" and is_running:
-            if hit := _fault(by_pid, str(entry.data.get("worker")), entry.ts):
-                lost[place] = hit
-        elif entry.type == "task.started" and place in lost:
-            hit = lost.pop(place)
-            net = ways.net(hit.at_ms, entry.ts, ("reactors", "worker"))
-            where = f"{workflow} {entry.version} {place[0]}[{place[1]}]"
-            yield Recovered("task", hit.at_ms, entry.ts, net, where)
+            hit = _fault(by_pid, str(entry.data.get("worker")), begun.get(place, 0), entry.ts)
+            lost[place] = ("task", hit.at_ms) if hit else ("unhit", entry.ts)
+        elif entry.type == "task.started":
+            begun[place] = entry.ts
+            if place in lost:
+                what, since_ms = lost.pop(place)
+                net = ways.net(since_ms, entry.ts, ("reactors", "worker"))
+                where = f"{workflow} {entry.version} {place[0]}[{place[1]}]"
+                yield Recovered(what, since_ms, entry.ts, net, where)
         elif entry.type.startswith(_GIVEN_UP):
             lost.pop(place, None)
 
@@ -116,7 +123,7 @@ def _agents(
         job = str(entry.data["job"])
         before = launched.get(job)
         launched[job] = entry
-        if before and (hit := _fault(by_pid, before.by, entry.ts, after_ms=before.ts)):
+        if before and (hit := _fault(by_pid, before.by, before.ts, entry.ts)):
             hit = _last_hit_of_agent(journal, (workflow, job), hit, entry.ts)
             net = ways.net(hit.at_ms, entry.ts, ("reactors", "launcher", "docker"))
             where = f"{workflow} {entry.version} {job}"
@@ -136,12 +143,19 @@ def _last_hit_of_agent(
 
 
 def _fault(
-    by_pid: Mapping[int, list[Hit]], session: str, before_ms: float, *, after_ms: float = 0
+    by_pid: Mapping[int, list[Hit]], session: str, held_ms: float, before_ms: float
 ) -> Hit | None:
-    """The last fault that hit the process of a session before this time."""
+    """The last fault before a loss that hit the process of a session and was not over before."""
     found = _PID.match(session)
     hits = by_pid.get(int(found[1]), []) if found else []
-    return next((hit for hit in reversed(hits) if after_ms <= hit.at_ms < before_ms), None)
+    return next(
+        (
+            hit
+            for hit in reversed(hits)
+            if hit.at_ms < before_ms and (hit.until_ms is None or hit.until_ms >= held_ms)
+        ),
+        None,
+    )
 
 
 def _lanes(

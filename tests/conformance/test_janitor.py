@@ -6,17 +6,13 @@ import time
 from collections.abc import AsyncGenerator
 from math import inf
 
-import anyio
-import anyio.abc
 import msgspec
 import pytest
 
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.reactors.janitor import Janitor
-from agentainer_flow.reactors.session import Heartbeat, Session
 
-from ..integration.bench import Bench
+from ..integration.bench import Bench, keeping_clean
 
 pytestmark = pytest.mark.anyio
 
@@ -38,23 +34,11 @@ async def bench(log: EventLog) -> Bench:
     return bench
 
 
-def keep_clean(log: EventLog, tasks: anyio.abc.TaskGroup) -> None:
-    """The role of the janitor, until cancelled."""
-    heart = Heartbeat(log, 0)
-    tasks.start_soon(Session(log, "janitor", heart=heart).keep)
-    tasks.start_soon(Janitor(log, heart).run)
-
-
 async def test_a_task_is_taken_back_as_soon_as_its_lease_ends(bench: Bench) -> None:
     await bench.claim(token="dead/1", lease=1000)
     begun = time.monotonic()
-    async with anyio.create_task_group() as tasks:
-        keep_clean(bench.log, tasks)
-        with anyio.fail_after(10):
-            async for batch in bench.log.follow(bench.id):
-                if "task.lost" in {recorded.type for recorded in batch}:
-                    break
-        tasks.cancel_scope.cancel()
+    async with keeping_clean(bench.log):
+        await bench.wait_for("task.lost")
     assert 0.5 < time.monotonic() - begun < 5
 
 

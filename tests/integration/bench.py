@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import msgspec
 
 from agentainer_flow.core import events as e
@@ -21,6 +23,8 @@ from agentainer_flow.core.answers import (
 from agentainer_flow.core.ids import digest
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.scripts import Scripts
+from agentainer_flow.reactors.janitor import Janitor
+from agentainer_flow.reactors.session import Heartbeat, Session
 
 LANE = "shared"
 
@@ -34,6 +38,13 @@ class Bench:
         self.id = workflow
         self.lane = lane
         self.commits = 0
+
+    async def wait_for(self, kind: str) -> None:
+        """Until the log has an event of this type."""
+        with anyio.fail_after(10):
+            async for batch in self.log.follow(self.id):
+                if kind in {recorded.type for recorded in batch}:
+                    return
 
     async def create(self, key: str = "k", name: str = "wf", **meta: Any) -> Any:
         created = e.WorkflowCreated(name, "d")
@@ -183,3 +194,14 @@ def job(
 
 def change(op: str, key: str = "n", **more: Any) -> dict[str, Any]:
     return {"op": op, "key": key, **more}
+
+
+@asynccontextmanager
+async def keeping_clean(log: EventLog) -> AsyncGenerator[None]:
+    """The role of the janitor."""
+    heart = Heartbeat(log, 0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Session(log, "janitor", heart=heart).keep)
+        tasks.start_soon(Janitor(log, heart).run)
+        yield
+        tasks.cancel_scope.cancel()

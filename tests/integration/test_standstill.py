@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
 import anyio
 import msgspec
 import pytest
@@ -12,11 +9,10 @@ import pytest
 from agentainer_flow.core.connection import LONGEST_DELAY
 from agentainer_flow.core.log import EventLog
 from agentainer_flow.core.settings import Settings
-from agentainer_flow.reactors.janitor import Janitor
 from agentainer_flow.reactors.session import Heartbeat, Session
 from agentainer_flow.sdk.connections import connect
 
-from .bench import Bench
+from .bench import Bench, keeping_clean
 from .mortal import kill, mortal_redis, restart
 from .polling import until
 
@@ -41,25 +37,11 @@ async def test_those_who_live_keep_everything_when_redis_was_away() -> None:
             await anyio.sleep(2)
             assert "task.lost" not in await bench.types()
             await renew(bench, 0)
-            with anyio.fail_after(10):
-                async for batch in log.follow(bench.id):
-                    if "task.lost" in {recorded.type for recorded in batch}:
-                        break
+            await bench.wait_for("task.lost")
 
 
 async def renew(bench: Bench, lease_ms: int) -> None:
     await bench.scripts.renew(0, lanes=[], sessions=["worker"], lease_ms=lease_ms)
-
-
-@asynccontextmanager
-async def keeping_clean(log: EventLog) -> AsyncGenerator[None]:
-    """The role of the janitor."""
-    heart = Heartbeat(log, 0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Session(log, "janitor", heart=heart).keep)
-        tasks.start_soon(Janitor(log, heart).run)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 async def test_leases_are_not_steady_behind_a_standstill(settings: Settings) -> None:

@@ -53,11 +53,20 @@ def test_of_several_faults_the_last_before_the_loss_counts() -> None:
 
 @pytest.mark.parametrize(
     "hit",
-    [Hit("kill", 200.0, "worker-2", 9), Hit("cut", 200.0, "worker-1", 7)],
-    ids=lambda x: x.kind,
+    [
+        Hit("kill", 200.0, "worker-2", 9),
+        Hit("cut", 200.0, "worker-1", 7),
+        Hit("freeze", 50.0, "worker-1", 7, until_ms=90.0),
+    ],
+    ids=["of another", "cut", "over before"],
 )
-def test_what_another_fault_took_away_is_no_recovery(hit: Hit) -> None:
-    assert times(LOST, hit) == []
+def test_a_task_that_no_fault_took_was_taken_from_one_that_may_live(hit: Hit) -> None:
+    assert times(LOST, hit) == [("unhit", 100, 100)]
+
+
+def test_a_fault_that_lasts_when_a_task_begins_takes_it() -> None:
+    hit = Hit("freeze", 90.0, "worker-1", 7, until_ms=150.0)
+    assert times(LOST, hit) == [("task", 610, 610)]
 
 
 def test_a_task_that_waits_for_the_end_of_a_pause_is_left_out() -> None:
