@@ -6,6 +6,7 @@ it is: nothing here raises.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +22,9 @@ REQUIRED = FIELDS[:5]
 
 #: Words that come again and again: types of events, names of writers.
 _word = lru_cache(maxsize=4096)(bytes.decode)
-_NAMES = list(REQUIRED)
+#: Times: what one call of a script wrote has the same.
+_time: Callable[[bytes], int] = lru_cache(maxsize=64)(int)
+_UNCAUSED, _CAUSED = [*REQUIRED], [*REQUIRED, b"cause"]
 
 
 def version_of(name: bytes) -> int:
@@ -48,14 +51,24 @@ def decode_raw(raw: Any) -> Recorded:
     """As `decode_entry`, from what Redis answers; quick where the fields are in our order."""
     name, fields = raw
     try:
-        return decode_usual(name, fields) if is_usual(fields) else decode_entry(entry_of(raw))
+        return decode_usual(name, fields) or decode_entry(entry_of(raw))
     except ValueError:
         return decode_entry(entry_of(raw))
 
 
-def decode_usual(name: bytes, fields: Any) -> Recorded:
-    """The event of an entry that `is_usual`. Raises ValueError where a number is none."""
-    ts = int(fields[5])
+def decode_usual(name: bytes, fields: Any) -> Recorded | None:
+    """The event of an entry as Redis answers it; None when it has not just the usual fields.
+
+    Raises ValueError where a number is none.
+    """
+    names = fields[::2]
+    if names == _CAUSED:
+        cause = int(fields[11])
+    elif names == _UNCAUSED:
+        cause = None
+    else:
+        return None
+    ts = _time(fields[5])
     if ts > LATEST_MS:
         raise ValueError(ts)
     return Recorded(
@@ -63,15 +76,9 @@ def decode_usual(name: bytes, fields: Any) -> Recorded:
         ts,
         decode_event(_word(fields[1]), fields[3]),
         _word(fields[7]),
-        int(fields[11]) if len(fields) == 12 else None,
+        cause,
         fields[9].decode(),
     )
-
-
-def is_usual(fields: Any) -> bool:
-    """Whether an entry, as Redis answers it, has just the fields that the scripts write."""
-    size = len(fields)
-    return fields[:10:2] == _NAMES and (size == 10 or (size == 12 and fields[10] == b"cause"))
 
 
 def number_of(data: bytes | None) -> int | None:

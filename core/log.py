@@ -24,7 +24,9 @@ from .scripts import Scripts
 from .settings import Settings
 from .tail import Entry
 
-PAGE = 1000
+#: Entries read at a time. Few enough for the collector of garbage not to be woken by their lists,
+#: of which each has two; it begins at 700.
+PAGE = 300
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
 

@@ -16,7 +16,6 @@ from ..core.entries import (
     REQUIRED,
     decode_entry,
     decode_usual,
-    is_usual,
     number_of,
     text_of,
     time_of,
@@ -48,14 +47,13 @@ class Damage:
     def read(self, raw: Any) -> Recorded:
         """Decode an entry as Redis answers it, and look at it; quick where it is as most are."""
         name, fields = raw
-        if is_usual(fields):
-            try:
-                recorded = decode_usual(name, fields)
-            except ValueError:
-                return self._read_oddly(raw)
-            if self._is_well(name, fields, recorded):
-                self._last, self._chain = recorded.version, fields[9]
-                return recorded
+        try:
+            recorded = decode_usual(name, fields)
+        except ValueError:
+            recorded = None
+        if recorded and self._is_well(name, fields, recorded):
+            self._last, self._chain = recorded.version, fields[9]
+            return recorded
         return self._read_oddly(raw)
 
     def _is_well(self, name: bytes, fields: Any, recorded: Recorded) -> bool:
