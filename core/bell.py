@@ -55,15 +55,15 @@ class Bell:
                 self._last[key] = last[0][0].decode()
 
     async def run(self) -> None:
-        checked = anyio.current_time()
+        checked = clock.monotonic()
         async with self._log.connection.tail() as tail:
             while True:
                 is_back = not await self._hear(tail)
                 if is_back:
                     self._tell("away", "", "")
-                if is_back or anyio.current_time() - checked > clock.at_most(RECHECK):
+                if is_back or clock.monotonic() - checked > clock.at_most(RECHECK):
                     self._tell("recheck", "", "")
-                    checked = anyio.current_time()
+                    checked = clock.monotonic()
 
     async def _hear(self, tail: Tail) -> bool:
         """Pass on what rang; False when Redis was away."""

@@ -30,6 +30,9 @@ PARTS = (
     "rebuilding",
 )
 
+#: While the library is loaded, `redis` can do nothing but this.
+_REGISTER = "local register_function = redis.register_function"
+
 _FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"
 
 
@@ -47,11 +50,10 @@ def library() -> tuple[str, str]:
     version = _digest(_shared() + "".join(bodies.values()))[:8]
     library = f"agentainer_{version}"
     functions = [
-        f"redis.register_function('{library}_{name}', function(keys, args)\n"
-        f"begin(args[1])\n{body}\nend)"
+        f"register_function('{library}_{name}', function(keys, args)\nbegin(args[1])\n{body}\nend)"
         for name, body in bodies.items()
     ]
-    return library, "\n".join([f"#!lua name={library}", _shared(), *functions])
+    return library, "\n".join([f"#!lua name={library}", _REGISTER, _shared(), *functions])
 
 
 @cache

@@ -46,6 +46,8 @@ class Wire:
         for option in ("max_connections", "timeout"):  # of pools
             self._options.pop(option, None)
         self._line: Line | None = None
+        #: That of the line. To ask for it costs a call of the operating system before Python 3.12.
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: How many there have been.
         self.connections = 0
         self._opening = asyncio.Lock()
@@ -65,9 +67,8 @@ class Wire:
         line = self._line
         if line is None or not line.is_open:
             line = await self._open()
-        loop = asyncio.get_running_loop()
-        packed = _pack(command)
-        line.write(packed)
+        line.write(_pack(command))
+        loop = self._loop or asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._calls.append((answer, loop.time()))
         if self._watch is None:
@@ -87,6 +88,7 @@ class Wire:
                 self._fail(self._line, ConnectionError("it was closed"))
             if self._line is None:
                 self._line = await self._kind(**self._options).open_line(self)
+                self._loop = asyncio.get_running_loop()
                 self.connections += 1
             return self._line
 

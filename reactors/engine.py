@@ -11,6 +11,7 @@ something to decide are, for a successor would not know of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
@@ -63,7 +64,8 @@ class Engine:
         self._watch = watch
         self.views = Views(event_log, self._let_go)
         self.commits = Commits(event_log, lane)
-        self._working = anyio.Lock()
+        #: Not one of anyio: those take a turn of the loop each time.
+        self._working = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve the lane. A shared one is acquired again when it was lost, a private one is not."""

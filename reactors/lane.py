@@ -13,6 +13,7 @@ import anyio
 import msgspec
 from redis import exceptions
 
+from ..core import clock
 from ..core.connection import is_passing
 from ..core.ids import new_session
 from ..core.keys import SHARED
@@ -142,7 +143,7 @@ class Lane:
 
         Raises LaneLost.
         """
-        noted, noted_at = position, anyio.current_time()
+        noted, noted_at = position, clock.monotonic()
         while True:
             # After a burst its end is noted soon, so that the position tells how far we are.
             block = None if position == noted else ACKNOWLEDGE
@@ -155,9 +156,9 @@ class Lane:
             if found:
                 yield Batch([decode_feed_entry(entry) for entry in found])
                 position = found[-1][0].decode()
-            if not found or anyio.current_time() > noted_at + ACKNOWLEDGE:
+            if not found or clock.monotonic() > noted_at + ACKNOWLEDGE:
                 await self._acknowledge(position)
-                noted, noted_at = position, anyio.current_time()
+                noted, noted_at = position, clock.monotonic()
 
     async def _read(self, tail: Tail, position: str, block: float | None) -> list[Entry] | None:
         """Entries above the position; None when Redis is away, or was."""

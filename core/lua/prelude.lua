@@ -21,6 +21,13 @@
 --
 -- `dg` chains the entries: a log that lost its tail and grew another one is told from the first.
 
+local function globals()
+  return redis, string, table, math, cmsgpack, ipairs, unpack, tonumber
+end
+
+-- The same, found by the first call; a global costs more with each use.
+local redis, string, table, math, cmsgpack, ipairs, unpack, tonumber
+
 local SHARED = 'shared'
 -- Imported workflows are in this lane, which nobody owns.
 local IMPORTED = 'imported'
@@ -32,6 +39,7 @@ local of_workflow, of_partition
 local memory
 
 local function begin(argument)
+  if not redis then redis, string, table, math, cmsgpack, ipairs, unpack, tonumber = globals() end
   call = cmsgpack.unpack(argument)
   of_workflow = call.ns .. 'workflow:'
   of_partition = call.ns .. 'flow:' .. call.p .. ':'
