@@ -34,7 +34,7 @@ OLDEST = (6, 2)
 PROMISED = (7, 0)
 SOCKET_TIMEOUT = 15.0
 #: Longest time between two tries of a call while Redis is away, seconds.
-LONGEST_DELAY = 0.5
+LONGEST_DELAY = 0.25
 COMMAND_CONNECTIONS = 8
 #: Entries that one blocking read gets at most.
 FOLLOWED = 1000

@@ -11,7 +11,7 @@ from .session import Heartbeat
 #: Least time between two rounds, seconds.
 SHORTEST = 0.05
 #: How long those that live get for renewing their leases when Redis is back, seconds.
-GRACE = 2 * LONGEST_DELAY
+GRACE = 3 * LONGEST_DELAY
 #: What a call may take on a busy machine, seconds.
 ON_ITS_WAY = 0.2
 #: What is kept of the partition's feed for followers that come back, s and entries.

@@ -116,6 +116,7 @@ class Agents(Workflow):
     @parallel(over=lambda inputs: inputs["size"])
     async def ask(self, context: AsyncContext, item: int) -> int:
         note(context)
+        await anyio.sleep(0.4 * ((item + 1) % 3))  # a freeze may fall in between
         environment = agent_environment(0.3 + 0.5 * (item % 3))
         agent = await context.deploy_agent("agent", IMAGE, environment, AGENT)
         answer: int = await agent.wait()

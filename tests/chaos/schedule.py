@@ -121,17 +121,26 @@ def _chance(seed: int, what: str) -> Random:
 def _faults(chance: Random, wanted: Wanted) -> list[Fault]:
     kinds: list[FaultKind] = [kind for kind in WEIGHTS if wanted.docker or kind != "dockerd"]
     names = process_names()
+    frozen = [*names, *_engines(), *_engines()] if not wanted.throughput else names
     faults: list[Fault] = []
     at_s = 1.0
     while round(at_s := at_s + _between(chance, wanted.pause), 3) < wanted.seconds:
         (kind,) = chance.choices(kinds, [WEIGHTS[kind] for kind in kinds])
-        target = chance.choice(names)
+        target = chance.choice(frozen if kind == "freeze" else names)
         lasting = kind in ("freeze", "partition")
         for_s = chance.uniform(1.1, 1.6) * wanted.lease if lasting else chance.uniform(0.05, 0.6)
         if kind in ("redis", "agent", "dockerd"):
             target = ""
         faults.append(Fault(round(at_s, 3), kind, target, round(for_s, 3), chance.randint(1, 3)))
     return faults
+
+
+def _engines() -> list[str]:
+    """Those that schedule, and are to be frozen more often than others.
+
+    One that loses a lane seldom has a commit on its way.
+    """
+    return [name for name in process_names() if name.startswith(("up-", "reactors-"))]
 
 
 def _between(chance: Random, mean_s: float) -> float:
