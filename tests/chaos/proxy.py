@@ -30,6 +30,8 @@ SIGHTS: list[tuple[tuple[str, ...], re.Pattern[bytes], str]] = [
     (("state",), re.compile(rb"\xa4lost"), "changes of state refused"),
     (("record_effect",), re.compile(rb"\xa4lost"), "effects refused"),
 ]
+#: Scripts whose answers are counted.
+_COUNTED = {script for scripts, _, _ in SIGHTS for script in scripts}
 #: Functions are called `<library>_<script>`, libraries after their content.
 _FUNCTION = re.compile(rb"agentainer_[0-9a-f]+_(\w+)")
 _UNKNOWN = "Function not found"
@@ -49,7 +51,7 @@ class Proxy:
         #: Set while things pass.
         self._passes = asyncio.Event()
         self._passes.set()
-        self._to_swallow = 0
+        self._to_swallow, self._any_will_do = 0, True
         self._open: set[StreamWriter] = set()
         self._handlers: set[asyncio.Task[None]] = set()
 
@@ -60,8 +62,12 @@ class Proxy:
             writer.transport.abort()
 
     def swallow(self, times: int) -> None:
-        """Lose the replies of the next calls of scripts, each with its connection."""
-        self._to_swallow = times
+        """Lose replies of calls of scripts, each with its connection.
+
+        That is the next one, and then those of scripts whose answers are counted: most calls are
+        of others, which are called all the time.
+        """
+        self._to_swallow, self._any_will_do = times, True
 
     def part(self) -> None:
         """Let nothing pass; what is sent meanwhile passes after `join`."""
@@ -110,9 +116,9 @@ class Proxy:
         for scripts, pattern, sight in SIGHTS:
             if script in scripts:
                 self.seen[sight] += len(pattern.findall(reply))
-        if not self._to_swallow:
+        if not self._to_swallow or not (self._any_will_do or script in _COUNTED):
             return False
-        self._to_swallow -= 1
+        self._to_swallow, self._any_will_do = self._to_swallow - 1, False
         self.seen["replies swallowed"] += 1
         return True
 

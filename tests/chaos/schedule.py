@@ -19,7 +19,7 @@ FaultKind = Literal[
     "freeze",  # SIGSTOP of a process for longer than its lease
     "partition",  # nothing passes between a process and Redis for longer than its lease
     "cut",  # all connections of a process are cut
-    "swallow",  # the next replies of a process are lost, what was asked is done
+    "swallow",  # replies to a process are lost, what was asked is done
     "redis",  # SIGKILL of Redis, which is started again
     "agent",  # SIGKILL of a container, or of a local process
     "dockerd",  # SIGKILL of the Docker daemon, which is started again
